@@ -1,0 +1,1 @@
+compel-src += $(wildcard compel/lib/*.c compel/arch/$(ARCH)/*.c)

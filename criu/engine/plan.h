@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A plan is the sequence of a command as data: steps that are run from the top to the bottom, and, where one fails, undone from
+ * there back to the top. Each step is timed, shows progress on a terminal if it takes over a second, and can be made to fail by
+ * name (CRIU_FAIL_STEP=name fails it before it runs, name:after once it has run).
+ */
+#ifndef CRIU_ENGINE_PLAN_H
+#define CRIU_ENGINE_PLAN_H
+
+#include <stddef.h>
+
+struct cr;
+
+struct step {
+	const char *name;
+	/* 0 or -errno, logged by whoever met it. */
+	int (*run)(struct cr *cr);
+	/*
+	 * Takes back what run did, also a run that failed half-way (and it must cope with one that did nothing). Called in
+	 * reverse order when this step or a later one failed. May be NULL.
+	 */
+	void (*undo)(struct cr *cr);
+	/* Called in reverse order when the whole plan succeeded: gives back what was needed only while it ran. May be NULL. */
+	void (*done)(struct cr *cr);
+};
+
+struct plan {
+	const char *name;
+	const struct step *steps;
+	size_t n_steps;
+};
+
+/* Runs the plan; 0, or the -errno of the step that failed, after everything was undone. */
+int plan_run(struct cr *cr, const struct plan *plan);
+
+/* True once SIGINT or SIGTERM asked this run to stop; long loops look at it and return -ECANCELED. */
+int plan_is_cancelled(struct cr *cr);
+
+#endif

@@ -1,0 +1,1 @@
+images-src += $(wildcard images/lib/*.c)
