@@ -14,9 +14,9 @@ struct cr {
 	struct pool *pool;            /* util/pool.h: workers */
 	struct image_dir *images;     /* images/lib/image.h: the image directory (-D) */
 	int work_dir;                 /* fd of the work directory (-W) */
-	struct run *run;              /* engine/plan.h: the plan being run */
-	struct guardian *guardian;    /* engine/guardian.h: undo journal */
-	struct stats *stats;          /* engine/stats.h */
+	struct run *run;              /* run.h, engine/plan.h: the plan being run */
+	struct guardian *guardian;    /* engine/guardian.h, run.h: undo journal */
+	struct stats *stats;          /* util/stats.h */
 	struct tree *tree;            /* task/task.h: the process tree */
 	struct files *files;          /* files/files.h: open file descriptions */
 	struct mem *mem;              /* mem/mem.h */

@@ -2,12 +2,17 @@
 /*
  * A plan is the sequence of a command as data: steps that are run from the top to the bottom, and, where one fails, undone from
  * there back to the top. Each step is timed, shows progress on a terminal if it takes over a second, and can be made to fail by
- * name (CRIU_FAIL_STEP=name fails it before it runs, name:after once it has run).
+ * name: CRIU_FAIL_STEP=name[,name…] fails it before it runs, name:after once it has run; name:kill and name:kill-after have the
+ * tool kill itself there, as SIGKILL from outside would. Between the steps the runner looks whether the run was cancelled
+ * (run.h) and whether its guardian lives.
  */
 #ifndef CRIU_ENGINE_PLAN_H
 #define CRIU_ENGINE_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "run.h"
 
 struct cr;
 
@@ -22,18 +27,19 @@ struct step {
 	void (*undo)(struct cr *cr);
 	/* Called in reverse order when the whole plan succeeded: gives back what was needed only while it ran. May be NULL. */
 	void (*done)(struct cr *cr);
+	/* From this step on a signal no longer stops the run: it is closer to its end than to its beginning. */
+	bool is_final;
 };
 
 struct plan {
 	const char *name;
 	const struct step *steps;
 	size_t n_steps;
+	/* Names of further points within the steps that fault_hit() is asked about, NULL at the end; may be NULL. */
+	const char *const *points;
 };
 
 /* Runs the plan; 0, or the -errno of the step that failed, after everything was undone. */
 int plan_run(struct cr *cr, const struct plan *plan);
-
-/* True once SIGINT or SIGTERM asked this run to stop; long loops look at it and return -ECANCELED. */
-int plan_is_cancelled(struct cr *cr);
 
 #endif

@@ -38,6 +38,12 @@ void log_set_pid(struct log *log, pid_t pid);
 /* The descriptor that messages go to, or -1 while they are kept. */
 int log_fd(const struct log *log);
 
+/* Messages of this process go to fd from now on (takes fd): the same file at another number, or one of its own. */
+void log_set_fd(struct log *log, int fd);
+
+/* Ends a failed run: one line with what failed first and what can be done, to the log and, where that is not it, stderr. */
+void log_failure(struct log *log, const char *command);
+
 /*
  * What the macros below call. log_emit_error() records the first cause, appends ": <text of err>" if with_reason, and
  * returns err, which must be negative.

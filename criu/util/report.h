@@ -32,11 +32,18 @@ void report_get_stage(const struct report *report, char *ret, size_t size);
 
 /* Keeps the cause if there is none yet (the first of all processes wins); true if it was kept. */
 bool report_cause_set(struct report *report, int err, pid_t pid, const char *text);
-void report_remedy_set(struct report *report, pid_t pid, const char *text);
+/* What can be done about it; the caller is the one whose cause was kept. */
+void report_remedy_set(struct report *report, const char *text);
+/* The plugin that it is about; likewise. */
+void report_plugin_set(struct report *report, const char *plugin);
 /* Forgets the cause: a failure that was recovered from. */
 void report_cause_clear(struct report *report);
 /* NULL while nothing failed. */
 const struct report_cause *report_cause_get(const struct report *report);
+
+/* Bytes moved by whatever the run is at: what the steps below are charged with. */
+void report_bytes_add(struct report *report, uint64_t bytes);
+uint64_t report_bytes_get(const struct report *report);
 
 /* A step that ended: its name, how long it took, how many bytes it moved. At most 128 are kept. */
 void report_step_add(struct report *report, const char *name, uint64_t microseconds, uint64_t bytes);
