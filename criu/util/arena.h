@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory that all processes of a restore share, at the same address: mapped before they are forked, given out piece by piece and
- * never given back before the whole is. Any process may take from it at any time.
+ * Memory that all processes of a restore share, at the same address: mapped before they are forked,
+ * given out piece by piece and never given back before the whole is. Any process may take from it
+ * at any time.
  */
 #ifndef CRIU_UTIL_ARENA_H
 #define CRIU_UTIL_ARENA_H
@@ -15,7 +16,8 @@ struct arena;
 struct arena *arena_new(size_t size);
 /* Unmaps it in this process; NULL is fine. */
 void arena_free(struct arena *arena);
-/* Zeroed memory, aligned to 16 bytes (or align, a power of two up to the page size); NULL when the arena is used up. */
+/* Zeroed memory, aligned to 16 bytes (or align, a power of two up to the page size); NULL when the
+ * arena is used up. */
 void *arena_alloc(struct arena *arena, size_t size);
 void *arena_alloc_aligned(struct arena *arena, size_t size, size_t align);
 char *arena_strdup(struct arena *arena, const char *s);

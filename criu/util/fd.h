@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * File descriptors: whole reads and writes, small files, passing descriptors between processes, pidfds. Everything returns
- * -errno, repeats after EINTR, and opens with O_CLOEXEC.
+ * File descriptors: whole reads and writes, small files, passing descriptors between processes,
+ * pidfds. Everything returns -errno, repeats after EINTR, and opens with O_CLOEXEC.
  */
 #ifndef CRIU_UTIL_FD_H
 #define CRIU_UTIL_FD_H
@@ -20,23 +20,28 @@ int write_all(int fd, const void *buf, size_t size);
 int pwrite_all(int fd, const void *buf, size_t size, off_t offset);
 
 /*
- * The whole file at path relative to dirfd, with a zero byte behind it; the caller frees *ret. ret_size may be NULL. Works for
- * /proc, where sizes are not known before.
+ * The whole file at path relative to dirfd, with a zero byte behind it; the caller frees *ret.
+ * ret_size may be NULL. Works for /proc, where sizes are not known before.
  */
 int fd_read_file(int dirfd, const char *path, char **ret, size_t *ret_size);
-/* Reads into buf, at most size - 1 bytes, and ends it with a zero byte; the length, or -EFBIG if the file is longer. */
+/* Reads into buf, at most size - 1 bytes, and ends it with a zero byte; the length, or -EFBIG if
+ * the file is longer. */
 ssize_t fd_read_file_into(int dirfd, const char *path, char *buf, size_t size);
 /* One write(2) of text to an existing file, as files in /proc and cgroups want it. */
 int fd_write_file(int dirfd, const char *path, const char *text);
-int fd_write_filef(int dirfd, const char *path, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* What the link says, of any length; the caller frees *ret. path "" reads the link that dirfd itself was opened on (O_PATH). */
+int fd_write_filef(int dirfd, const char *path, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What the link says, of any length; the caller frees *ret. path "" reads the link that dirfd
+ * itself was opened on (O_PATH). */
 int fd_read_link(int dirfd, const char *path, char **ret);
 
-/* At most this many descriptors fit into one message; send_fds() and recv_fds() split longer arrays by themselves. */
+/* At most this many descriptors fit into one message; send_fds() and recv_fds() split longer arrays
+ * by themselves. */
 #define FD_BATCH 253
 /* Sends n descriptors over the unix socket; they stay open here. 0 or -errno. */
 int send_fds(int socket, const int *fds, size_t n);
-/* Receives exactly n, close-on-exec; on error none stays open. 0 or -errno, -ECONNRESET if the peer went away. */
+/* Receives exactly n, close-on-exec; on error none stays open. 0 or -errno, -ECONNRESET if the peer
+ * went away. */
 int recv_fds(int socket, int *ret_fds, size_t n);
 int send_fd(int socket, int fd);
 /* The descriptor or -errno. */
@@ -47,7 +52,8 @@ int pidfd_new(pid_t pid);
 int pidfd_fetch(int pidfd, int target_fd);
 int pidfd_signal(int pidfd, int signo);
 
-/* Moves *fd to a free number >= min (the old one is closed) unless it is there already. Close-on-exec. 0 or -errno. */
+/* Moves *fd to a free number >= min (the old one is closed) unless it is there already.
+ * Close-on-exec. 0 or -errno. */
 int fd_move_above(int *fd, int min);
 /* Moves *fd to exactly number, closing what was there. 0 or -errno. */
 int fd_move_to(int *fd, int number, int cloexec);

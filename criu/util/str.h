@@ -22,15 +22,16 @@ bool str_ends_with(const char *s, const char *suffix);
 bool str_is_empty(const char *s);
 
 /*
- * The whole of s as a number in base (0: C's prefixes): no blanks, no sign for unsigned, nothing behind. 0, -EINVAL if it is
- * no number, -ERANGE if it lies outside min..max.
+ * The whole of s as a number in base (0: C's prefixes): no blanks, no sign for unsigned, nothing
+ * behind. 0, -EINVAL if it is no number, -ERANGE if it lies outside min..max.
  */
 int str_to_u64(const char *s, int base, uint64_t max, uint64_t *ret);
 int str_to_i64(const char *s, int base, int64_t min, int64_t max, int64_t *ret);
 /* Bytes with an optional K, M, G or T (powers of 1024). */
 int str_to_size(const char *s, uint64_t *ret);
 
-/* Text that grows; zeroed is empty, data is NULL until something was added, else it ends with a zero byte. */
+/* Text that grows; zeroed is empty, data is NULL until something was added, else it ends with a
+ * zero byte. */
 struct str_buf {
 	char *data;
 	size_t len, capacity;
