@@ -68,6 +68,13 @@ struct task *tree_add_task(struct tree *tree, struct task *parent, pid_t pid, si
 struct task *tree_find(const struct tree *tree, pid_t pid);
 struct task *tree_find_host(const struct tree *tree, pid_t host_pid);
 
+/*
+ * Dump: a descriptor of the folder /proc/<host_pid>, and a pidfd; open from the freeze until the tree is freed, owned by the task.
+ * Defined in task/seize.c.
+ */
+int task_proc_fd(const struct task *task);
+int task_pidfd(const struct task *task);
+
 static inline bool task_is_alive(const struct task *task)
 {
 	return task->state != TASK_DEAD;
