@@ -1,1 +1,18 @@
 images-src += $(wildcard images/lib/*.c)
+
+# Messages: C by protoc-c (include as "images/core.pb-c.h"). google/protobuf/descriptor.proto is there because the
+# display hints of images/opts.proto extend it.
+PROTO_INCLUDE ?= /usr/include
+protos     := $(wildcard images/*.proto)
+protos-gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
+images-src += $(protos-gen)
+generated  += $(B)/gen/images/stamp
+
+$(protos-gen): $(B)/gen/images/stamp ;
+$(B)/gen/images/stamp: $(protos)
+	$(call say,PROTOC,images)
+	@mkdir -p $(@D)
+	$(Q)$(PROTOC_C) -I. -I$(PROTO_INCLUDE) --c_out=$(B)/gen $(protos) google/protobuf/descriptor.proto
+	@touch $@
+
+$(B)/obj/$(B)/gen/%.o $(B)/san/$(B)/gen/%.o: WARN := -w
