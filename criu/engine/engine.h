@@ -9,8 +9,9 @@ int engine_dump(struct cr *cr);
 int engine_restore(struct cr *cr);
 
 /*
- * Undoes what runs have left of which both tool and guardian were killed, from the journals in the run directory. Journals
- * of runs that are alive are left alone. -errno if something could not be undone (its journal stays).
+ * Undoes what runs have left of which both tool and guardian were killed, from the journals in the
+ * run directory. Journals of runs that are alive are left alone. -errno if something could not be
+ * undone (its journal stays).
  */
 int engine_recover(struct cr *cr);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The guardian: a small process in a session of its own that outlives the tool by as long as it takes to undo what the tool
- * has left in its undo journal. Records are added with undo_add_*() of run.h.
+ * The guardian: a small process in a session of its own that outlives the tool by as long as it
+ * takes to undo what the tool has left in its undo journal. Records are added with undo_add_*() of
+ * run.h.
  */
 #ifndef CRIU_ENGINE_GUARDIAN_H
 #define CRIU_ENGINE_GUARDIAN_H
@@ -11,23 +12,26 @@
 struct cr;
 
 /*
- * Makes the journal and starts the guardian (cr->guardian). First step of every plan that touches anything, before there are
- * threads. 0 or -errno, logged.
+ * Makes the journal and starts the guardian (cr->guardian). First step of every plan that touches
+ * anything, before there are threads. 0 or -errno, logged.
  */
 int guardian_start(struct cr *cr);
 
-/* The run succeeded (done of that step): nothing is to be undone any more, and the guardian goes away. */
+/* The run succeeded (done of that step): nothing is to be undone any more, and the guardian goes
+ * away. */
 void guardian_commit(struct cr *cr);
 
-/* The run failed (undo of that step): the tool undoes what is still recorded, in reverse order, and the guardian goes away. */
+/* The run failed (undo of that step): the tool undoes what is still recorded, in reverse order, and
+ * the guardian goes away. */
 void guardian_undo(struct cr *cr);
 
-/* 0 while the guardian lives (or there is none to be), else -EPIPE, logged: the run must not go on unprotected. */
+/* 0 while the guardian lives (or there is none to be), else -EPIPE, logged: the run must not go on
+ * unprotected. */
 int guardian_check(struct cr *cr);
 
 /*
- * In a forked child that becomes something else (a restored task): closes this process's copies of the guardian's
- * descriptors; undo_add_*() do nothing in it from then on.
+ * In a forked child that becomes something else (a restored task): closes this process's copies of
+ * the guardian's descriptors; undo_add_*() do nothing in it from then on.
  */
 void guardian_leave(struct cr *cr);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A plan is the sequence of a command as data: steps that are run from the top to the bottom, and, where one fails, undone from
- * there back to the top. Each step is timed, shows progress on a terminal if it takes over a second, and can be made to fail by
- * name: CRIU_FAIL_STEP=name[,name…] fails it before it runs, name:after once it has run; name:kill and name:kill-after have the
- * tool kill itself there, as SIGKILL from outside would. Between the steps the runner looks whether the run was cancelled
- * (run.h) and whether its guardian lives.
+ * A plan is the sequence of a command as data: steps that are run from the top to the bottom, and,
+ * where one fails, undone from there back to the top. Each step is timed, shows progress on a
+ * terminal if it takes over a second, and can be made to fail by name: CRIU_FAIL_STEP=name[,name…]
+ * fails it before it runs, name:after once it has run; name:kill and name:kill-after have the tool
+ * kill itself there, as SIGKILL from outside would. Between the steps the runner looks whether the
+ * run was cancelled (run.h) and whether its guardian lives.
  */
 #ifndef CRIU_ENGINE_PLAN_H
 #define CRIU_ENGINE_PLAN_H
@@ -21,13 +22,15 @@ struct step {
 	/* 0 or -errno, logged by whoever met it. */
 	int (*run)(struct cr *cr);
 	/*
-	 * Takes back what run did, also a run that failed half-way (and it must cope with one that did nothing). Called in
-	 * reverse order when this step or a later one failed. May be NULL.
+	 * Takes back what run did, also a run that failed half-way (and it must cope with one that
+	 * did nothing). Called in reverse order when this step or a later one failed. May be NULL.
 	 */
 	void (*undo)(struct cr *cr);
-	/* Called in reverse order when the whole plan succeeded: gives back what was needed only while it ran. May be NULL. */
+	/* Called in reverse order when the whole plan succeeded: gives back what was needed only
+	 * while it ran. May be NULL. */
 	void (*done)(struct cr *cr);
-	/* From this step on a signal no longer stops the run: it is closer to its end than to its beginning. */
+	/* From this step on a signal no longer stops the run: it is closer to its end than to its
+	 * beginning. */
 	bool is_final;
 };
 
@@ -35,7 +38,8 @@ struct plan {
 	const char *name;
 	const struct step *steps;
 	size_t n_steps;
-	/* Names of further points within the steps that fault_hit() is asked about, NULL at the end; may be NULL. */
+	/* Names of further points within the steps that fault_hit() is asked about, NULL at the
+	 * end; may be NULL. */
 	const char *const *points;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What becomes of the counters of util/stats.h: the images stats-dump and stats-restore, and --display-stats. */
+/* What becomes of the counters of util/stats.h: the images stats-dump and stats-restore, and
+ * --display-stats. */
 #ifndef CRIU_ENGINE_STATS_H
 #define CRIU_ENGINE_STATS_H
 

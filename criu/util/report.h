@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The report of a run, in memory that all its processes share: the first failure (stage, task, object, text, remedy), and
- * time and bytes of each step. It ends the log, is the RPC error, and is written as JSON with --report.
+ * The report of a run, in memory that all its processes share: the first failure (stage, task,
+ * object, text, remedy), and time and bytes of each step. It ends the log, is the RPC error, and is
+ * written as JSON with --report.
  */
 #ifndef CRIU_UTIL_REPORT_H
 #define CRIU_UTIL_REPORT_H
@@ -14,12 +15,12 @@
 struct report;
 
 struct report_cause {
-	int err;             /* negative errno */
-	pid_t pid;           /* of the process that met it, as log_set_pid() had it; 0: the tool itself */
-	char stage[32];      /* step of the plan, or restore stage */
+	int err;   /* negative errno */
+	pid_t pid; /* of the process that met it, as log_set_pid() had it; 0: the tool itself */
+	char stage[32]; /* step of the plan, or restore stage */
 	char plugin[64];
-	char object[128];    /* text before the first ": " of the message */
-	char text[512];      /* the whole message */
+	char object[128]; /* text before the first ": " of the message */
+	char text[512];	  /* the whole message */
 	char remedy[256];
 };
 
@@ -46,7 +47,8 @@ void report_bytes_add(struct report *report, uint64_t bytes);
 uint64_t report_bytes_get(const struct report *report);
 
 /* A step that ended: its name, how long it took, how many bytes it moved. At most 128 are kept. */
-void report_step_add(struct report *report, const char *name, uint64_t microseconds, uint64_t bytes);
+void report_step_add(struct report *report, const char *name, uint64_t microseconds,
+		     uint64_t bytes);
 
 /* Writes the report as JSON to fd. 0 or -errno. */
 int report_write_json(const struct report *report, int fd, const char *command, int exit_code);

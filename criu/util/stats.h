@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counters and times of a run, in memory that all its processes share; engine/stats.h writes and prints them. Their names are
- * those of the fields of stats-dump and stats-restore. Every function copes with a stats of NULL.
+ * Counters and times of a run, in memory that all its processes share; engine/stats.h writes and
+ * prints them. Their names are those of the fields of stats-dump and stats-restore. Every function
+ * copes with a stats of NULL.
  */
 #ifndef CRIU_UTIL_STATS_H
 #define CRIU_UTIL_STATS_H
@@ -11,16 +12,16 @@
 struct stats;
 
 enum stats_counter {
-	STATS_PAGES_SCANNED,        /* pages of memory that were looked at */
+	STATS_PAGES_SCANNED,	    /* pages of memory that were looked at */
 	STATS_PAGES_SKIPPED_PARENT, /* of these: unchanged since the parent images */
 	STATS_PAGES_WRITTEN,
-	STATS_PAGES_LAZY,           /* left to be sent lazily */
+	STATS_PAGES_LAZY, /* left to be sent lazily */
 	STATS_PAGE_PIPES,
 	STATS_PAGE_PIPE_BUFS,
-	STATS_SHPAGES_SCANNED,      /* the same for shared memory */
+	STATS_SHPAGES_SCANNED, /* the same for shared memory */
 	STATS_SHPAGES_SKIPPED_PARENT,
 	STATS_SHPAGES_WRITTEN,
-	STATS_PAGES_COMPARED,       /* restore */
+	STATS_PAGES_COMPARED, /* restore */
 	STATS_PAGES_SKIPPED_COW,
 	STATS_PAGES_RESTORED,
 	STATS_COUNTERS,
@@ -32,8 +33,8 @@ enum stats_time {
 	STATS_MEMDUMP_TIME,
 	STATS_MEMWRITE_TIME,
 	STATS_IRMAP_RESOLVE,
-	STATS_FORKING_TIME,  /* restore: until all tasks exist */
-	STATS_RESTORE_TIME,  /* restore: until they run */
+	STATS_FORKING_TIME, /* restore: until all tasks exist */
+	STATS_RESTORE_TIME, /* restore: until they run */
 	STATS_TIMES,
 };
 
