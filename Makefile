@@ -102,7 +102,7 @@ $(B)/unit/%: $(B)/san/test/unit/%.o $(B)/san/libhost.a
 unit: $(unit-bins)
 	$(Q)for t in $(sort $(unit-bins)); do echo "== $$t"; $$t || exit 1; done
 
-all: $(programs)
+all: $(programs) $(B)/obj/libhost.a $(B)/lib/libcompel.a
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

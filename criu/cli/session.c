@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The surroundings of a dump or restore: image directory, work directory (which becomes the current
+ * directory, since relative names of logs, pidfiles and scripts are meant relative to it), log,
+ * report, features. What is opened first is what can be refused first: nothing has been touched
+ * when one of these fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "cli/help.h"
+#include "cli/options.h"
+#include "cli/session.h"
+#include "compel/base/cleanup.h"
+#include "cr.h"
+#include "images/lib/image.h"
+#include "kernel/features.h"
+#include "util/log.h"
+#include "util/report.h"
+
+static int dir_open(struct cr *cr, const char *option, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return log_err(cr, -errno, "--%s %s: open the directory", option, path);
+	return fd;
+}
+
+static int close_asked(struct cr *cr)
+{
+	const struct option_numbers *list = &cr->opts->close;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (close(list->items[i]) < 0)
+			return log_err(cr, -errno, "--close %d: close the descriptor",
+				       (int)list->items[i]);
+	return 0;
+}
+
+static int images_open(struct cr *cr, bool is_dump)
+{
+	int dirfd, ret;
+
+	dirfd = dir_open(cr, "images-dir", cr->opts->images_dir);
+	if (dirfd < 0)
+		return dirfd;
+	ret = is_dump ? image_dir_open_write(dirfd, 0, &cr->images)
+		      : image_dir_open_read(dirfd, 0, &cr->images);
+	if (ret < 0) {
+		close(dirfd);
+		return log_err(cr, ret, "--images-dir %s: open", cr->opts->images_dir);
+	}
+	return 0;
+}
+
+static int report_open(struct cr *cr, struct session *session)
+{
+	const char *path = cr->opts->report;
+
+	if (!path)
+		return 0;
+	session->report_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (session->report_fd < 0)
+		return log_err(cr, -errno, "--report %s: create the file", path);
+	return 0;
+}
+
+static void say_hello(struct cr *cr)
+{
+	struct utsname u;
+
+	if (uname(&u) == 0)
+		log_info(cr, "criu: version %s on %s %s %s %s", CRIU_VERSION, u.nodename, u.sysname,
+			 u.release, u.machine);
+}
+
+int session_open(struct cr *cr, struct session *session, bool is_dump)
+{
+	int ret;
+
+	*session = (struct session){.report_fd = -1};
+	ret = close_asked(cr);
+	if (ret == 0)
+		ret = report_open(cr, session);
+	if (ret == 0)
+		ret = images_open(cr, is_dump);
+	if (ret < 0)
+		return ret;
+
+	cr->work_dir = dir_open(cr, "work-dir", cr->opts->work_dir);
+	if (cr->work_dir < 0)
+		return cr->work_dir;
+	if (fchdir(cr->work_dir) < 0)
+		return log_err(cr, -errno, "--work-dir %s: enter", cr->opts->work_dir);
+	ret = log_open(cr->log, cr->work_dir, cr->opts->log_file);
+	if (ret < 0)
+		return log_err(cr, ret, "--log-file %s: create in the work directory",
+			       cr->opts->log_file ?: "");
+	say_hello(cr);
+	cr->features = features_new();
+	return 0;
+}
+
+int session_close(struct cr *cr, struct session *session, const char *command, int result)
+{
+	int status = result < 0 ? 1 : result;
+
+	if (result < 0)
+		log_failure(cr->log, command);
+	if (session->report_fd >= 0) {
+		int ret = report_write_json(cr->report, session->report_fd, command, status);
+
+		if (ret < 0)
+			log_err(cr, ret, "--report %s: write", cr->opts->report);
+		close(session->report_fd);
+	}
+	if (cr->images) {
+		int dirfd = image_dir_fd(cr->images);
+
+		image_dir_free(cr->images);
+		close(dirfd);
+		cr->images = NULL;
+	}
+	if (cr->work_dir >= 0)
+		close(cr->work_dir);
+	cr->work_dir = -1;
+	features_free(cr->features);
+	cr->features = NULL;
+	return status;
+}
