@@ -142,8 +142,8 @@ int proc_read_personality(int dir, uint32_t *ret);
 int proc_read_auxv(int dir, uint64_t (**ret)[2], size_t *ret_n);
 /* /proc/PID/{exe,cwd,root}, ns/…: the text of the link; the caller frees it. */
 int proc_read_link(int dir, const char *name, char **ret);
-/* Children of one thread (dir: a task/TID directory or a process, whose leader is meant); the
- * caller frees *ret. */
+/* Children of one thread; dir: of its process. The caller frees *ret, here and below (NULL if there
+ * are none). */
 int proc_read_children(int dir, pid_t host_tid, pid_t **ret, size_t *ret_n);
 int proc_parse_children(const char *text, size_t size, pid_t **ret, size_t *ret_n);
 /* Threads of a process, in the kernel's order (the leader first while it lives); the caller frees
