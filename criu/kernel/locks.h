@@ -18,7 +18,7 @@ enum lock_kind {
 	LOCK_LAYOUT,
 	LOCK_ACCESS
 };
-enum lock_access { LOCK_READ, LOCK_WRITE, LOCK_RW, LOCK_NONE };
+enum lock_access { LOCK_FOR_READ, LOCK_FOR_WRITE, LOCK_FOR_BOTH, LOCK_FOR_NONE };
 enum lock_lease { LOCK_NO_LEASE, LOCK_LEASE_ACTIVE, LOCK_LEASE_BREAKING, LOCK_LEASE_BREAKER };
 
 struct lock_facts {

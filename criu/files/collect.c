@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dump: which open file descriptions does the tree have? Each task's descriptors are listed from
+ * /proc by the workers (files_collect_task); then descriptors that share a description are found
+ * with kcmp(2), each description gets an id and a kind, and the kind learns what it needs from the
+ * live kernel. Files that are no descriptors (executables, directories, mappings) are added by
+ * those who meet them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cr.h"
+#include "compel/base/cleanup.h"
+#include "files/files-priv.h"
+#include "kernel/fds.h"
+#include "kernel/kcmp.h"
+#include "task/task.h"
+#include "util/alloc.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#include "images/core.pb-c.h"
+
+int files_collect_task(struct cr *cr, struct task *task)
+{
+	struct fd_table *table = xcalloc(1, sizeof(*table));
+	int dir = task_proc_fd(task);
+	int err;
+
+	task->fds = table;
+	table->task = task;
+	table->list = xcalloc(1, sizeof(*table->list));
+	err = fds_read(dir, table->list);
+	if (err)
+		return log_err(cr, err, "%d: list /proc/%d/fd", task->host_pid, task->host_pid);
+
+	table->n_fds = table->list->n;
+	table->facts = xcalloc(table->n_fds, sizeof(*table->facts));
+	for (size_t i = 0; i < table->n_fds; i++) {
+		const struct fd_link *link = &table->list->items[i];
+		struct fd_facts *facts = &table->facts[i];
+
+		facts->task = task;
+		facts->fd = link->fd;
+		facts->path_fd = -1;
+		facts->link = link->link;
+		facts->st = link->st;
+		facts->info = xcalloc(1, sizeof(*facts->info));
+		err = fdinfo_read(dir, link->fd, facts->info);
+		if (err)
+			return log_err(cr, err, "%d: fd %d: read its fdinfo", task->host_pid,
+				       link->fd);
+		facts->flags = facts->info->flags & ~O_CLOEXEC;
+		facts->is_cloexec = facts->info->flags & O_CLOEXEC;
+		facts->pos = facts->info->pos;
+		facts->mnt_id = facts->info->mnt_id;
+	}
+	return 0;
+}
+
+/* What two descriptors of one description cannot differ in: saves most of the comparisons. */
+static uint64_t facts_key(const struct fd_facts *facts)
+{
+	struct {
+		uint64_t dev, ino, pos, flags, extra;
+	} key = {
+		.dev = facts->st.st_dev,
+		.ino = facts->st.st_ino,
+		.pos = (uint64_t)facts->pos,
+		.flags = facts->flags,
+		.extra = facts->info->has & FDINFO_EVENTFD_ID ? (uint64_t)facts->info->eventfd_id
+							      : 0,
+	};
+
+	return hash_bytes(&key, sizeof(key));
+}
+
+int file_borrow_fd(struct cr *cr, const struct file *file, int *ret_fd)
+{
+	int fd = pidfd_fetch(task_pidfd(file->facts.task), file->facts.fd);
+
+	if (fd < 0)
+		return log_err(cr, fd, "%d: fd %d: get a duplicate", file->facts.task->host_pid,
+			       file->facts.fd);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int refuse_unknown(struct cr *cr, const struct fd_facts *facts)
+{
+	log_refuse(cr, -ENOTSUP, "%d: fd %d: no kind of file handles %s", facts->task->host_pid,
+		   facts->fd, facts->link);
+	if (S_ISCHR(facts->st.st_mode) || S_ISBLK(facts->st.st_mode))
+		log_remedy(cr,
+			   "close the device before the dump, or load the plugin that handles it");
+	else
+		log_remedy(cr, "close it before the dump");
+	return -ENOTSUP;
+}
+
+static int new_description(struct cr *cr, const struct fd_facts *facts, uint32_t id,
+			   struct file **ret)
+{
+	const struct file_kind *kind = file_kind_match(facts);
+	struct file *file;
+
+	if (!kind)
+		return refuse_unknown(cr, facts);
+	file = file_new(cr->files, kind, id);
+	file->facts = *facts;
+	file->flags = facts->flags;
+	file->pos = (uint64_t)facts->pos;
+	*ret = file;
+	return 0;
+}
+
+static int collect_table(struct cr *cr, struct fd_table *table)
+{
+	struct files *files = cr->files;
+
+	table->fds = xcalloc(table->n_fds, sizeof(*table->fds));
+	for (size_t i = 0; i < table->n_fds; i++) {
+		const struct fd_facts *facts = &table->facts[i];
+		struct file_holder *holder = &table->fds[i];
+		struct file *file;
+		bool is_new;
+		uint32_t id;
+		int err;
+
+		err = kcmp_ids_get(files->kcmp, table->task->host_pid, facts->fd, facts_key(facts),
+				   &id, &is_new);
+		if (err)
+			return log_err(cr, err, "%d: fd %d: compare with other descriptors",
+				       table->task->host_pid, facts->fd);
+		if (is_new) {
+			err = new_description(cr, facts, id, &file);
+			if (err)
+				return err;
+		} else {
+			file = file_find(cr, id);
+		}
+		holder->task = table->task;
+		holder->fd = facts->fd;
+		holder->is_cloexec = facts->is_cloexec;
+		file_add_holder(file, holder);
+	}
+	return 0;
+}
+
+static int collect_file(struct cr *cr, struct file *file)
+{
+	_cleanup_close_ int fd = -1;
+	int err;
+
+	err = file_borrow_fd(cr, file, &fd);
+	if (err)
+		return err;
+	err = fown_collect(cr, file, fd);
+	if (err)
+		return err;
+	return file->kind->collect ? file->kind->collect(cr, file) : 0;
+}
+
+/* Tasks with one files_id share the table of the first. */
+static void adopt_table(struct files *files, struct task *task)
+{
+	struct fd_table *known = hash_get(&files->tables_by_id, task->ids->files_id);
+
+	if (known) {
+		fd_table_free(task->fds);
+		task->fds = known;
+		return;
+	}
+	task->fds->id = task->ids->files_id;
+	files->tables = array_grow(files->tables, &files->tables_capacity, files->n_tables + 1,
+				   sizeof(*files->tables));
+	files->tables[files->n_tables++] = task->fds;
+	hash_put(&files->tables_by_id, task->fds->id, task->fds);
+}
+
+int files_collect(struct cr *cr)
+{
+	struct files *files = files_new();
+	struct file *file, *last;
+	struct task *task;
+	int err;
+
+	cr->files = files;
+	files->kcmp = kcmp_ids_new(KCMP_KIND_FILE, 1);
+	tree_for_each_task (task, cr->tree)
+		if (task_is_alive(task))
+			adopt_table(files, task);
+	for (size_t i = 0; i < files->n_tables; i++) {
+		err = collect_table(cr, files->tables[i]);
+		if (err)
+			return err;
+	}
+
+	/* A kind may add files (the path of a fifo) behind the last; those have been collected by
+	 * whoever added them. */
+	if (list_is_empty(&files->all))
+		return 0;
+	last = list_last_entry(&files->all, struct file, all);
+	list_for_each_entry (file, &files->all, all) {
+		err = collect_file(cr, file);
+		if (err)
+			return err;
+		if (file == last)
+			break;
+	}
+	log_info(cr, "files: %zu descriptions in %zu tables", files->n, files->n_tables);
+	return 0;
+}
+
+int files_add_path_of(struct cr *cr, const struct file *file, uint32_t flags, uint64_t pos,
+		      uint32_t *ret_id)
+{
+	struct reg_file *reg;
+	int err;
+
+	err = reg_add(cr, &file->facts, flags, pos, false, &reg);
+	if (err)
+		return err;
+	*ret_id = reg->file.id;
+	return 0;
+}
+
+int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
+		   uint32_t *ret_id)
+{
+	struct fd_facts facts = {.task = task, .fd = -1, .mnt_id = -1, .flags = flags};
+	_cleanup_free_ char *link = NULL;
+	_cleanup_close_ int fd = -1;
+	struct reg_file *reg;
+	int err;
+
+	err = fd_read_link(task_proc_fd(task), name, &link);
+	if (err)
+		return log_err(cr, err, "%d: read the link %s", task->host_pid, name);
+	fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return log_err(cr, -errno, "%d: open %s (%s)", task->host_pid, name, link);
+	if (fstat(fd, &facts.st) < 0)
+		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, link);
+	facts.link = link;
+	facts.path_fd = fd;
+	err = reg_add(cr, &facts, flags, 0, true, &reg);
+	if (err)
+		return err;
+	*ret_id = reg->file.id;
+	return 0;
+}
+
+uint32_t files_id_of_fd(struct cr *cr, const struct task *task, int fd)
+{
+	size_t low = 0, high = task->fds->n_fds;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		const struct file_holder *holder = &task->fds->fds[middle];
+
+		if (holder->fd == fd)
+			return holder->file->id;
+		if (holder->fd < fd)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 0;
+}

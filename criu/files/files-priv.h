@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files engine and the kinds of path files share. */
+#ifndef CRIU_FILES_FILES_PRIV_H
+#define CRIU_FILES_FILES_PRIV_H
+
+#include "compel/base/futex.h"
+#include "files/files.h"
+#include "kernel/fdinfo.h"
+#include "util/hash.h"
+
+struct kcmp_ids;
+struct arena;
+struct image;
+struct ghosts;
+
+#define FILES_MAX_IMAGES 8
+
+struct files {
+	struct list all; /* struct file.all */
+	size_t n;
+	struct hash by_id;
+	struct fd_table **tables;
+	size_t n_tables, tables_capacity;
+	struct hash tables_by_id;
+
+	/* dump */
+	struct kcmp_ids *kcmp;
+	struct hash links; /* hash of (dev, ino, path) -> first struct reg_file of that hash */
+	struct {
+		int kind;
+		struct image *image;
+	} images[FILES_MAX_IMAGES];
+	size_t n_images;
+	struct ghosts *ghosts; /* ghost.c; both sides */
+
+	/* restore */
+	struct hash fs;        /* pid -> FsEntry */
+	struct hash inherited; /* hash of the key -> descriptor + 1 */
+	pid_t *dead;           /* helpers that stand in for tasks that are gone */
+	size_t n_dead, dead_capacity;
+	struct arena *arena;
+	struct file **order; /* settled order */
+	int first_free_fd;
+	struct files_shared *shared;
+};
+
+struct files *files_new(void);
+/* Makes a file of the kind and enters it under id. */
+struct file *file_new(struct files *files, const struct file_kind *kind, uint32_t id);
+void file_add_holder(struct file *file, struct file_holder *holder);
+/* The table of a files_id, made if it is not there (then task is its first). */
+struct fd_table *files_table(struct files *files, uint32_t files_id, struct task *task);
+const struct file_kind *file_kind_of_type(int type);
+const struct file_kind *file_kind_match(const struct fd_facts *facts);
+void fd_table_free(struct fd_table *table);
+
+/* State of a file in memory that all tasks of a restore share. */
+struct file_shared {
+	struct futex state; /* FILE_x */
+	int32_t owner_pid;  /* host pid of the owner's process */
+	int32_t fd;         /* its number there */
+	int32_t extra_fd;   /* what file_keep_extra() was given, or -1 */
+};
+enum { FILE_NOT_YET = 0, FILE_READY = 1, FILE_FAILED = 2 };
+
+struct files_shared {
+	struct futex failed;     /* some task's files failed: waiters give up */
+	struct futex ghost_lock; /* linking a ghost to its name and away again */
+};
+
+/* --- reg.c: regular files, directories, devices of the kernel's memory driver --- */
+
+struct reg_file {
+	struct file file;
+	const char *name;      /* absolute, or the key of an external file */
+	struct reg_file *next; /* dump: same hash of (dev, ino, path) */
+	struct ghost *ghost;   /* unlinked: lies in ghost-file-N.img */
+	struct reg_file
+		*linked; /* lies under the name of this file, which goes away after the restore */
+	pid_t dead_pid;  /* below /proc of a task that is gone: its pid; else 0 */
+	bool is_external;
+	uint32_t *build_id;
+	size_t n_build_id;
+};
+
+extern const struct file_kind file_kind_reg;
+
+/* A file by path that needs no descriptor: finds or makes the entry for facts (which are copied).
+ */
+int reg_add(struct cr *cr, const struct fd_facts *facts, uint32_t flags, uint64_t pos,
+	    bool may_reuse, struct reg_file **ret);
+int reg_open(struct cr *cr, struct reg_file *reg, uint32_t flags, int *ret_fd);
+
+/* --- remap.c: names that no longer lead to the file --- */
+
+/* Decides how a path file whose name does not lead to it is kept: sets ghost, linked or dead_pid,
+ * or refuses. */
+int remap_collect(struct cr *cr, struct reg_file *reg);
+int remap_dump(struct cr *cr);
+/* Reads remap-fpath.img; files are loaded already. */
+int remap_load(struct cr *cr);
+
+/* In the coordinator: a task for each pid whose files below /proc are open, until remap_finish().
+ */
+int remap_start_dead(struct cr *cr);
+int remap_finish(struct cr *cr);
+
+/* --- fs.c, inherit.c, old.c, load.c --- */
+
+int fs_dump(struct cr *cr, struct task *task);
+int fs_load(struct cr *cr, struct task *task);
+int inherit_load(struct cr *cr);
+int files_load_old(struct cr *cr);
+/* Makes the file of an entry, which it takes. */
+int file_load_entry(struct cr *cr, struct FileEntry *entry);
+
+/* --- ghost.c: unlinked files, kept with their contents --- */
+
+struct ghost;
+/* The ghost of the inode, made if it is the first file that needs it; refuses what is over the
+ * limit. */
+int ghost_collect(struct cr *cr, struct reg_file *reg, struct ghost **ret);
+uint32_t ghost_id(const struct ghost *ghost);
+int ghost_dump_all(struct cr *cr);
+/* The ghost with that id, read from its image (once), to be created at name. */
+int ghost_load(struct cr *cr, uint32_t id, const char *name, struct ghost **ret);
+/* In the coordinator: creates all ghosts next to their names. */
+int ghost_create_all(struct cr *cr);
+/* In a task: opens the ghost under name, as it was opened. */
+int ghost_open(struct cr *cr, struct ghost *ghost, const char *name, uint32_t flags, int *ret_fd);
+/* In the coordinator: takes their temporary names away. */
+int ghost_remove_all(struct cr *cr);
+void ghosts_free(struct ghosts *ghosts);
+/* The loaded or collected ghost of that device (kernel's packing) and inode: watches look for their
+ * targets. NULL if none. */
+const char *ghost_path_of_inode(struct cr *cr, uint32_t dev, uint64_t ino);
+
+/* --- build-id.c --- */
+
+/*
+ * The GNU build-id of the ELF file behind fd as the image keeps it (bytes packed into words, zero
+ * padded): number of words, 0 if it has none, or -errno. The caller frees *ret.
+ */
+int build_id_read(int fd, uint32_t **ret);
+
+/* --- fown.c --- */
+
+int fown_collect(struct cr *cr, struct file *file, int borrowed_fd);
+int fown_restore(struct cr *cr, const struct file *file, int fd);
+
+#endif

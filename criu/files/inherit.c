@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * --inherit-fd: descriptors that whoever started the tool gives to the tree in place of files named
+ * by a key ("pipe:[123]", "tty[8801:2]", "file[1:2f]", a path without its first slash). They are
+ * moved out of the tree's numbers when files are loaded.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cr.h"
+#include "cli/options.h"
+#include "files/files-priv.h"
+#include "util/fd.h"
+#include "util/hash.h"
+#include "util/log.h"
+
+int inherit_load(struct cr *cr)
+{
+	const struct option_inherits *all = &cr->opts->inherit_fd;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct option_inherit *item = &all->items[i];
+		int fd;
+
+		if (item->is_debug) {
+			int err = write_all(item->fd, item->key, strlen(item->key));
+
+			if (err)
+				return log_err(cr, err, "--inherit-fd debug[%d]: write", item->fd);
+			continue;
+		}
+		fd = fcntl(item->fd, F_DUPFD_CLOEXEC, cr->files->first_free_fd);
+		if (fd < 0)
+			return log_err(cr, -errno, "--inherit-fd fd[%d]:%s", item->fd, item->key);
+		/* The value must not be NULL, which descriptor 0 would be. */
+		hash_put(&cr->files->inherited, hash_str(item->key), (void *)(intptr_t)(fd + 1));
+	}
+	return 0;
+}
+
+int files_inherited(struct cr *cr, const char *key)
+{
+	void *value = hash_get(&cr->files->inherited, hash_str(key));
+
+	return value ? (int)(intptr_t)value - 1 : -ENOENT;
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Restore, in each task's own process: the task that holds a description first in tree order (the
+ * owner) makes it, at the number it had, and tells so in memory that all tasks share; the others
+ * take it from there with pidfd_getfd(2). Each task makes what it owns in the settled order and
+ * waits only for files that come earlier in it, so that tasks work at the same time and cannot wait
+ * for each other in a circle.
+ *
+ * Descriptors of the tool itself lie at and above files_first_free_fd(); everything below belongs
+ * to the tree.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cr.h"
+#include "compel/base/cleanup.h"
+#include "files/files-priv.h"
+#include "images/lib/image.h"
+#include "task/task.h"
+#include "util/arena.h"
+#include "util/fd.h"
+#include "util/futex.h"
+#include "util/log.h"
+
+#include "images/fs.pb-c.h"
+
+/* Status flags that fcntl(2) can set; what else a description was opened with is its kind's. */
+#define STATUS_FLAGS  (O_APPEND | O_ASYNC | O_NONBLOCK | O_DIRECT | O_NOATIME)
+#define WAIT_SLICE_MS 1000
+
+int files_prepare(struct cr *cr)
+{
+	struct files *files = cr->files;
+	struct file *file;
+	int err;
+
+	files->arena = arena_new(sizeof(struct files_shared) +
+				 (files->n + 1) * (sizeof(struct file_shared) + 16) + 4096);
+	files->shared = files->arena ? arena_alloc(files->arena, sizeof(*files->shared)) : NULL;
+	if (!files->shared)
+		return log_err(cr, -ENOMEM, "files: memory to share between the tasks");
+	list_for_each_entry (file, &files->all, all) {
+		file->shared = arena_alloc(files->arena, sizeof(*file->shared));
+		if (!file->shared)
+			return log_err(cr, -ENOMEM, "files: memory to share between the tasks");
+		file->shared->extra_fd = -1;
+	}
+	err = ghost_create_all(cr);
+	return err ? err : remap_start_dead(cr);
+}
+
+int files_finish(struct cr *cr)
+{
+	int err = remap_finish(cr);
+	int err2 = ghost_remove_all(cr);
+
+	return err ? err : err2;
+}
+
+static struct file_holder *first_holder(const struct file *file)
+{
+	return list_is_empty(&file->holders)
+		       ? NULL
+		       : list_first_entry(&file->holders, struct file_holder, node);
+}
+
+static int wait_ready(struct cr *cr, const struct file *file)
+{
+	struct file_shared *shared = file->shared;
+
+	while (futex_get(&shared->state) == FILE_NOT_YET) {
+		if (futex_get(&cr->files->shared->failed))
+			return -ECANCELED;
+		futex_wait(&shared->state, FILE_NOT_YET, WAIT_SLICE_MS);
+	}
+	return futex_get(&shared->state) == FILE_READY ? 0 : -ECANCELED;
+}
+
+static int wait_needs(struct cr *cr, const struct file *file)
+{
+	struct file_need *need;
+
+	list_for_each_entry (need, &file->needs, node) {
+		int err = first_holder(need->file) ? wait_ready(cr, need->file) : 0;
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int file_shared_path(const struct file *file, bool is_extra, char *ret, size_t size)
+{
+	const struct file_shared *shared = file->shared;
+	int fd = is_extra ? shared->extra_fd : shared->fd;
+
+	if (futex_get(&shared->state) != FILE_READY || fd < 0)
+		return -ENOENT;
+	snprintf(ret, size, "/proc/%d/fd/%d", shared->owner_pid, fd);
+	return 0;
+}
+
+int file_keep_extra(struct cr *cr, struct file *file, int fd)
+{
+	_cleanup_close_ int kept = fd;
+	int err = fd_move_above(&kept, cr->files->first_free_fd);
+
+	if (err)
+		return log_err(cr, err, "file %#x: keep a descriptor for other tasks", file->id);
+	file->shared->extra_fd = TAKE_FD(kept);
+	return 0;
+}
+
+static int set_status(struct cr *cr, const struct file *file, int fd)
+{
+	int now, want;
+
+	if (file->flags & O_PATH)
+		return 0;
+	now = fcntl(fd, F_GETFL);
+	if (now < 0)
+		return log_err(cr, -errno, "file %#x: get its flags", file->id);
+	want = (now & ~STATUS_FLAGS) | (file->flags & STATUS_FLAGS);
+	if (want != now && fcntl(fd, F_SETFL, want) < 0)
+		return log_err(cr, -errno, "file %#x: set flags %#o", file->id, file->flags);
+	return 0;
+}
+
+/* Puts fd, which stays open, to the number of a descriptor of the task. */
+static int place(struct cr *cr, const struct file_holder *holder, int fd)
+{
+	if (fd == holder->fd) {
+		int err = fd_set_cloexec(fd, holder->is_cloexec);
+
+		return err ? log_err(cr, err, "fd %d: close-on-exec", holder->fd) : 0;
+	}
+	if (dup3(fd, holder->fd, holder->is_cloexec ? O_CLOEXEC : 0) < 0)
+		return log_err(cr, -errno, "fd %d: put file %#x there", holder->fd,
+			       holder->file->id);
+	return 0;
+}
+
+/* All descriptors of the file that are in the table. Takes fd. */
+static int place_all(struct cr *cr, const struct fd_table *table, const struct file *file, int fd)
+{
+	struct file_holder *holder;
+	bool is_placed = false;
+	int err = 0;
+
+	list_for_each_entry (holder, &file->holders, node) {
+		if (holder->task != table->task)
+			continue;
+		err = place(cr, holder, fd);
+		if (err)
+			break;
+		is_placed |= holder->fd == fd;
+	}
+	if (!is_placed)
+		close(fd);
+	return err;
+}
+
+static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
+{
+	struct file_shared *shared = file->shared;
+	int fd, err;
+
+	err = wait_needs(cr, file);
+	if (err)
+		return err;
+	err = file->kind->restore(cr, table->task, file, &fd);
+	if (err)
+		return err;
+	err = fown_restore(cr, file, fd);
+	if (!err)
+		err = set_status(cr, file, fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	err = place_all(cr, table, file, fd);
+	if (err)
+		return err;
+	shared->owner_pid = getpid();
+	shared->fd = first_holder(file)->fd;
+	futex_set(&shared->state, FILE_READY);
+	log_debug(cr, "fd %d: file %#x (%s)", shared->fd, file->id, file->kind->name);
+	return 0;
+}
+
+static int take_file(struct cr *cr, struct fd_table *table, struct file *file)
+{
+	_cleanup_close_ int pidfd = -1;
+	int fd, err;
+
+	err = wait_ready(cr, file);
+	if (err)
+		return err;
+	pidfd = pidfd_new(file->shared->owner_pid);
+	if (pidfd < 0)
+		return log_err(cr, pidfd, "file %#x: find its owner %d", file->id,
+			       file->shared->owner_pid);
+	fd = pidfd_fetch(pidfd, file->shared->fd);
+	if (fd < 0)
+		return log_err(cr, fd, "file %#x: take it from %d", file->id,
+			       file->shared->owner_pid);
+	return place_all(cr, table, file, fd);
+}
+
+static bool is_owner(const struct file *file, const struct task *task)
+{
+	const struct file_holder *holder = first_holder(file);
+
+	return holder && holder->task == task;
+}
+
+static int take_others(struct cr *cr, struct fd_table *table)
+{
+	for (size_t i = 0; i < table->n_fds; i++) {
+		struct file *file = table->fds[i].file;
+		struct file_holder *earlier;
+		int err;
+
+		if (is_owner(file, table->task))
+			continue;
+		/* Its further descriptors in this table came with the first. */
+		list_for_each_entry (earlier, &file->holders, node)
+			if (earlier->task == table->task)
+				break;
+		if (earlier != &table->fds[i])
+			continue;
+		err = take_file(cr, table, file);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int restore_table(struct cr *cr, struct fd_table *table)
+{
+	struct files *files = cr->files;
+	int err;
+
+	fd_close_range(0, files->first_free_fd - 1);
+	for (size_t i = 0; i < files->n; i++) {
+		if (!is_owner(files->order[i], table->task))
+			continue;
+		err = make_file(cr, table, files->order[i]);
+		if (err)
+			return err;
+	}
+	err = take_others(cr, table);
+	if (err)
+		return err;
+	for (size_t i = 0; i < files->n; i++) {
+		struct file *file = files->order[i];
+
+		if (!file->kind->finish || !is_owner(file, table->task))
+			continue;
+		err = file->kind->finish(cr, table->task, file, file->shared->fd);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int files_restore_task(struct cr *cr, struct task *task)
+{
+	int err;
+
+	if (task->fds->task != task)
+		return 0;
+	err = restore_table(cr, task->fds);
+	if (err)
+		futex_set(&cr->files->shared->failed, 1);
+	return err;
+}
+
+int files_open(struct cr *cr, struct task *task, uint32_t id, uint32_t flags, int *ret_fd)
+{
+	struct file *file = file_find(cr, id);
+
+	if (!file)
+		return log_refuse(
+			cr, -EBADMSG,
+			"files.img: no file %#x, which a mapping or directory of %d refers to", id,
+			task->pid);
+	if (file->kind == &file_kind_reg)
+		return reg_open(cr, (struct reg_file *)file, flags, ret_fd);
+	return file->kind->restore(cr, task, file, ret_fd);
+}
