@@ -64,10 +64,9 @@ void progress_add(struct cr *cr, uint64_t amount);
 int undo_add_remove(struct cr *cr, int dirfd, const char *name);
 /*
  * An image directory that is being written: as long as it has no inventory.img, remove those of its
- * files that came to be after this call and whose name matches one of the NULL-terminated shell
- * patterns ("*.img").
+ * images that came to be after this call.
  */
-int undo_add_images(struct cr *cr, int dirfd, const char *const *patterns);
+int undo_add_images(struct cr *cr, int dirfd);
 /* Write text into the existing file dirfd/name: thaw a cgroup, put a sysctl back. */
 int undo_add_write(struct cr *cr, int dirfd, const char *name, const char *text);
 /* Send sig to the process pid, unless that is gone (start times are compared): SIGKILL a helper,

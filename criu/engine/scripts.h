@@ -31,7 +31,7 @@ enum script_action {
 struct scripts {
 	const char *const *paths; /* in the order in which they were given */
 	size_t n_paths;
-	int image_dir;	/* fd of the image directory, -1: none */
+	int image_dir;  /* fd of the image directory, -1: none */
 	pid_t init_pid; /* real pid of the root task, 0: not known yet */
 };
 

@@ -35,7 +35,7 @@ struct early {
 struct log {
 	struct report *report;
 	int level;
-	int fd;	       /* -1 while messages are kept */
+	int fd;        /* -1 while messages are kept */
 	pid_t pid;     /* the prefix */
 	pid_t owner;   /* the process that made the log: it alone flushes what was kept */
 	int cause_tid; /* the thread whose last error became the first cause */
@@ -71,7 +71,7 @@ static uint64_t log_elapsed(const struct log *log)
 	return us > 0 ? (uint64_t)us : 0;
 }
 
-static void write_all(int fd, const char *text, size_t size)
+static void write_line(int fd, const char *text, size_t size)
 {
 	ssize_t n;
 
@@ -99,7 +99,7 @@ static void log_line(const struct log *log, int fd, const struct early *head, co
 	length = MIN(strlen(text), sizeof(line) - at - 1);
 	memcpy(line + at, text, length);
 	line[at + length] = '\n';
-	write_all(fd, line, at + length + 1);
+	write_line(fd, line, at + length + 1);
 }
 
 static void early_keep(struct log *log, const struct early *head, const char *text)

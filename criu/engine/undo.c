@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kinds of undo records. Fields are text. A directory is named by its path and by device and
+ * inode: a descriptor that was handed over is taken first, then the path, and only if it still
+ * leads to that inode. A process is named by pid and start time, looked at once the pidfd is held,
+ * so that no other process is ever meant. To add a kind, add a function and its line to the table,
+ * and something that calls undo_add() with its name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "compel/base/bits.h"
+#include "compel/base/cleanup.h"
+#include "engine/journal.h"
+#include "engine/undo.h"
+#include "images/lib/image.h"
+#include "util/fd.h"
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+
+/* How long to wait for a killed process to be gone. */
+#define DEATH_TIMEOUT_MS 10000
+
+struct undo_kind {
+	const char *name;
+	size_t n_fields;
+	int (*undo)(const struct undo_context *context, const char *const *fields);
+};
+
+static uint64_t number_of(const char *text)
+{
+	return strtoull(text, NULL, 10);
+}
+
+/* ---- directories ---- */
+
+bool undo_dirs_add(struct undo_dirs *dirs, uint64_t dev, uint64_t ino, int fd)
+{
+	for (size_t i = 0; i < dirs->n; i++) {
+		if (dirs->dirs[i].dev == dev && dirs->dirs[i].ino == ino)
+			return false;
+	}
+	if (dirs->n == ARRAY_SIZE(dirs->dirs))
+		return false;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return false;
+	dirs->dirs[dirs->n].dev = dev;
+	dirs->dirs[dirs->n].ino = ino;
+	dirs->dirs[dirs->n].fd = fd;
+	dirs->n++;
+	return true;
+}
+
+void undo_dirs_close(struct undo_dirs *dirs)
+{
+	for (size_t i = 0; i < dirs->n; i++)
+		close(dirs->dirs[i].fd);
+	dirs->n = 0;
+}
+
+/* Opens the directory of fields path, "dev:ino". -ENOENT: it is gone; -ESTALE: something else is
+ * there now. */
+static int dir_open(const struct undo_context *context, const char *const *fields)
+{
+	_cleanup_close_ int fd = -1;
+	unsigned long long dev, ino;
+	struct stat st;
+
+	if (sscanf(fields[1], "%llu:%llu", &dev, &ino) != 2)
+		return -EBADMSG;
+	for (size_t i = 0; context->dirs && i < context->dirs->n; i++) {
+		if (context->dirs->dirs[i].dev == dev && context->dirs->dirs[i].ino == ino) {
+			fd = openat(context->dirs->dirs[i].fd, ".",
+				    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			return fd < 0 ? -errno : TAKE_FD(fd);
+		}
+	}
+	fd = open(fields[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != dev || st.st_ino != ino)
+		return -ESTALE;
+	return TAKE_FD(fd);
+}
+
+/* Fields: path, dev:ino, name. */
+static int undo_remove(const struct undo_context *context, const char *const *fields)
+{
+	_cleanup_close_ int dir = dir_open(context, fields);
+
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	if (unlinkat(dir, fields[2], 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	return unlinkat(dir, fields[2], AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+static bool is_image_name(const char *name)
+{
+	char base[NAME_MAX + 1];
+	char *suffix;
+	uint64_t number;
+
+	snprintf(base, sizeof(base), "%s", name);
+	/* The library writes what comes last under another name first. */
+	suffix = strrchr(base, '.');
+	if (suffix && strcmp(suffix, ".tmp") == 0)
+		*suffix = '\0';
+	return image_kind_of(base, &number) >= 0;
+}
+
+/* Was it made or written since the record was? */
+static bool is_newer(int dir, const char *name, uint64_t time_ns)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	return (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) &&
+	       (uint64_t)st.st_ctim.tv_sec * 1000000000 + (uint64_t)st.st_ctim.tv_nsec >= time_ns;
+}
+
+/* Fields: path, dev:ino. */
+static int undo_images(const struct undo_context *context, const char *const *fields)
+{
+	_cleanup_close_ int dir = dir_open(context, fields);
+	_cleanup_closedir_ DIR *list = NULL;
+	struct dirent *entry;
+	int copy, err = 0;
+
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	/* Whole, then: only the tool had yet to say so. */
+	if (faccessat(dir, "inventory.img", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	copy = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+	list = copy < 0 ? NULL : fdopendir(copy);
+	if (!list) {
+		err = -errno;
+		if (copy >= 0)
+			close(copy);
+		return err;
+	}
+	while ((entry = readdir(list))) {
+		if (!is_image_name(entry->d_name) ||
+		    !is_newer(dir, entry->d_name, context->record->time_ns))
+			continue;
+		if (unlinkat(dir, entry->d_name, 0) < 0 && errno != ENOENT)
+			err = -errno;
+	}
+	return err;
+}
+
+/* Fields: path, dev:ino, name, text. */
+static int undo_write(const struct undo_context *context, const char *const *fields)
+{
+	_cleanup_close_ int dir = dir_open(context, fields);
+	int err;
+
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	err = fd_write_file(dir, fields[2], fields[3]);
+	/* A cgroup that was removed has nothing left to thaw. */
+	return err == -ENOENT || err == -ENODEV ? 0 : err;
+}
+
+/* ---- processes ---- */
+
+/* A pidfd of the process that fields pid, start time mean, or -ESRCH. */
+static int process_open(const struct undo_context *context, pid_t pid, uint64_t starttime)
+{
+	_cleanup_close_ int pidfd = -1;
+
+	if (!context->is_this_boot)
+		return -ESRCH;
+	pidfd = pidfd_new(pid);
+	if (pidfd < 0)
+		return pidfd;
+	/* The pidfd pins the pid: what has it now is what the pidfd means. */
+	if (journal_starttime(pid) != starttime)
+		return -ESRCH;
+	return TAKE_FD(pidfd);
+}
+
+static int wait_for_death(int pidfd)
+{
+	struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+	int n;
+
+	do
+		n = poll(&poll_fd, 1, DEATH_TIMEOUT_MS);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
+}
+
+static int process_signal(const struct undo_context *context, pid_t pid, uint64_t starttime,
+			  int sig)
+{
+	_cleanup_close_ int pidfd = process_open(context, pid, starttime);
+	int err;
+
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	err = pidfd_signal(pidfd, sig);
+	if (err < 0)
+		return err == -ESRCH ? 0 : err;
+	return sig == SIGKILL ? wait_for_death(pidfd) : 0;
+}
+
+/* Fields: pid, start time, signal. */
+static int undo_signal(const struct undo_context *context, const char *const *fields)
+{
+	return process_signal(context, (pid_t)number_of(fields[0]), number_of(fields[1]),
+			      (int)number_of(fields[2]));
+}
+
+struct process {
+	pid_t pid, ppid;
+	uint64_t starttime;
+	bool is_member;
+};
+
+struct process_list {
+	struct process *items;
+	size_t n, capacity;
+};
+
+static int process_list_add(struct process_list *list, pid_t pid)
+{
+	struct process process = {.pid = pid};
+	char path[32], text[512];
+	unsigned long long starttime;
+	const char *at;
+	char state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	/* Gone while we look, or a name of a process we may not read: not one of ours. */
+	if (fd_read_file_into(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return 0;
+	at = strrchr(text, ')');
+	if (!at || sscanf(at + 1,
+			  " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			  "%*d %llu",
+			  &state, &process.ppid, &starttime) != 3)
+		return -EBADMSG;
+	process.starttime = starttime;
+	if (list->n == list->capacity) {
+		size_t capacity = list->capacity ? 2 * list->capacity : 256;
+		struct process *items = reallocarray(list->items, capacity, sizeof(*list->items));
+
+		if (!items)
+			return -ENOMEM;
+		list->items = items;
+		list->capacity = capacity;
+	}
+	list->items[list->n++] = process;
+	return 0;
+}
+
+static int process_list_read(struct process_list *list)
+{
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	int err = 0;
+
+	list->n = 0;
+	if (!proc)
+		return -errno;
+	while (!err && (entry = readdir(proc))) {
+		pid_t pid = (pid_t)number_of(entry->d_name);
+
+		if (pid > 0)
+			err = process_list_add(list, pid);
+	}
+	return err;
+}
+
+/* Marks root and what descends from it; returns how many that are. */
+static size_t process_list_mark(struct process_list *list, pid_t root, uint64_t starttime)
+{
+	size_t n = 0;
+	bool more = true;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->items[i].pid == root && list->items[i].starttime == starttime) {
+			list->items[i].is_member = true;
+			n++;
+		}
+	}
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < list->n; i++) {
+			for (size_t at = 0; !list->items[i].is_member && at < list->n; at++) {
+				if (!list->items[at].is_member ||
+				    list->items[at].pid != list->items[i].ppid)
+					continue;
+				list->items[i].is_member = more = true;
+				n++;
+			}
+		}
+	}
+	return n;
+}
+
+static int process_list_signal(const struct undo_context *context, const struct process_list *list,
+			       int sig)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct process *process = &list->items[i];
+		int ret = 0;
+
+		if (process->is_member)
+			ret = process_signal(context, process->pid, process->starttime, sig);
+		if (ret < 0)
+			err = ret;
+	}
+	return err;
+}
+
+/*
+ * Fields: pid, start time. Stopped first, until a look at /proc finds no new ones: a process that
+ * is killed hands its children to somebody else, and then nobody could tell that they belonged to
+ * the tree.
+ */
+static int undo_kill_tree(const struct undo_context *context, const char *const *fields)
+{
+	struct process_list list = {0};
+	size_t n = 0, before;
+	int err = 0;
+
+	if (!context->is_this_boot)
+		return 0;
+	do {
+		before = n;
+		err = process_list_read(&list);
+		if (err < 0)
+			break;
+		n = process_list_mark(&list, (pid_t)number_of(fields[0]), number_of(fields[1]));
+		process_list_signal(context, &list, SIGSTOP);
+	} while (n > before);
+	if (!err)
+		err = process_list_signal(context, &list, SIGKILL);
+	free(list.items);
+	return err;
+}
+
+/* ---- mounts ---- */
+
+uint64_t undo_mount_id(const char *path)
+{
+	struct statx stx;
+
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID_UNIQUE,
+		  &stx) < 0)
+		return 0;
+	if (!(stx.stx_mask & STATX_MNT_ID_UNIQUE) &&
+	    statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) < 0)
+		return 0;
+	return stx.stx_mnt_id;
+}
+
+/* Fields: path, the mount id that was there before. */
+static int undo_umount(const struct undo_context *context, const char *const *fields)
+{
+	uint64_t before = number_of(fields[1]), now;
+
+	if (!context->is_this_boot)
+		return 0;
+	for (int i = 0; i < 64; i++) {
+		now = undo_mount_id(fields[0]);
+		if (!now || now == before)
+			return 0;
+		if (umount2(fields[0], MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+			/* Not a mount point: the directory itself moved to another mount. */
+			return errno == EINVAL ? 0 : -errno;
+	}
+	return -EBUSY;
+}
+
+/* ---- the table ---- */
+
+static const struct undo_kind kinds[] = {
+	{"remove", 3, undo_remove}, {"images", 2, undo_images},       {"write", 4, undo_write},
+	{"signal", 3, undo_signal}, {"kill-tree", 2, undo_kill_tree}, {"umount", 2, undo_umount},
+};
+
+int undo_record(const struct undo_dirs *dirs, bool is_this_boot,
+		const struct journal_record *record)
+{
+	struct undo_context context = {
+		.dirs = dirs, .is_this_boot = is_this_boot, .record = record};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].name, record->kind) != 0)
+			continue;
+		return record->n_fields == kinds[i].n_fields
+			       ? kinds[i].undo(&context, record->fields)
+			       : -EBADMSG;
+	}
+	return -EOPNOTSUPP;
+}
+
+size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *journal,
+		    undo_told told, void *arg)
+{
+	size_t n_failed = 0;
+
+	for (size_t i = journal->n_records; i-- > 0;) {
+		const struct journal_record *record = &journal->records[i];
+		int err = undo_record(dirs, journal->is_this_boot, record);
+		char id[16];
+		const char *fields[] = {id};
+
+		snprintf(id, sizeof(id), "%u", record->id);
+		if (err < 0)
+			n_failed++;
+		else
+			/* Where that fails it is undone once more, which does no harm. */
+			journal_append(fd, 0, JOURNAL_FORGET, fields, 1);
+		if (told)
+			told(arg, record, err);
+	}
+	return n_failed;
+}
+
+void undo_describe(const struct journal_record *record, char *ret, size_t size)
+{
+	size_t at = (size_t)snprintf(ret, size, "%s", record->kind);
+
+	for (size_t i = 0; i < record->n_fields && at < size; i++)
+		at += (size_t)snprintf(ret + at, size - at, " %s", record->fields[i]);
+}
