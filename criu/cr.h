@@ -18,6 +18,7 @@ struct cr {
 	struct guardian *guardian;    /* engine/guardian.h, run.h: undo journal */
 	struct stats *stats;          /* util/stats.h */
 	struct tree *tree;            /* task/task.h: the process tree */
+	struct dump *dump;            /* task/dump.h: what is known while it is being dumped */
 	struct files *files;          /* files/files.h: open file descriptions */
 	struct mem *mem;              /* mem/mem.h */
 	struct ns *ns;                /* ns/ns.h */

@@ -13,12 +13,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "images/core.pb-c.h"
 #include "kernel/proc.h"
 #include "pie/parasite-args.h"
 #include "task/task.h"
 
 struct cr;
+struct compel_regs;
 struct compel_session;
+struct freeze;
+struct kobj_ids;
 struct sock_filter;
 
 /* Pending signals as PTRACE_PEEKSIGINFO gives them: raw siginfo_t, 128 bytes each, in the order they will be delivered. */
@@ -50,14 +54,13 @@ struct thread_dump {
 	uint64_t robust_list, robust_list_length;
 
 	/* From ptrace, by the tracing thread. */
-	uint64_t blocked; /* signal mask */
 	struct signal_queue pending;
 	struct ptrace_rseq_configuration rseq;
 	struct seccomp_program *filters; /* newest first */
 	size_t n_filters;
 	uint32_t seccomp_id; /* index of the oldest in seccomp.img, with mode filter and n_filters > 0 */
 	bool has_seccomp_id;
-	struct arch_thread_state *arch; /* arch/cpu.h: registers, FPU, TLS */
+	struct compel_regs *regs; /* registers, FPU, TLS, signal mask */
 
 	/* From struct rseq in its memory. */
 	uint64_t rseq_cs_pointer; /* rseq_cs that is to be written back just before the thread goes on, 0: none */
@@ -85,15 +88,51 @@ struct task_dump {
 	size_t facts_size;
 };
 
-/* The state of the dump itself, off cr->dump. */
-struct dump;
+/* The ids of namespaces that ids-N.img has, in the order in which they are numbered. */
+enum ns_index {
+	NS_PID,
+	NS_NET,
+	NS_IPC,
+	NS_UTS,
+	NS_TIME,
+	NS_MNT,
+	NS_USER,
+	NS_CGROUP,
+	NS_INDEXES,
+};
 
-/*
- * Freezes the tree of cr->opts->tree: cr->tree is made, every thread of every task is seized and stopped. Refuses, with
- * nothing touched, a root that cannot be dumped. 0 or -errno.
- */
+/* The state of the dump itself, off cr->dump. */
+struct dump {
+	struct freeze *freeze;            /* task/freeze.c */
+	struct TaskKobjIdsEntry root_ids; /* of this tool, for the inventory */
+	struct kobj_ids *ids;             /* task/kobj-ids.c */
+	char *cgroups;                    /* text of our own /proc/self/cgroup */
+	uint64_t clocks[2][2];            /* CLOCK_MONOTONIC, CLOCK_BOOTTIME at the freeze: seconds, nanoseconds */
+	int script_status;                /* what the failing post-dump script exited with, 0: none failed */
+};
+
+struct dump *dump_new(void);
+void dump_free(struct cr *cr);
+
+/* The plan's steps, in this order. Each returns 0 or -errno, logged. */
+
+/* Refuses, with nothing touched, a tree that cannot be dumped; lists the running tree. */
+int tree_list(struct cr *cr);
+/* Freezes the tree: every thread of every task is seized and stopped, and cr->tree made of them. */
 int tree_freeze(struct cr *cr);
-/* Lets go of every task, as it was found: running, stopped, or in a frozen cgroup. */
-void tree_thaw(struct cr *cr);
+/* What is said about a stopped thread by ptrace(2) alone. In the tracing thread. */
+int thread_peek(struct cr *cr, struct thread *thread);
+/* /proc facts that more than one part needs: stat and status. A worker; not this thread's ptrace. */
+int task_collect(struct cr *cr, struct task *task);
+/* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be dumped. */
+int kobj_ids_collect(struct cr *cr);
+/* Runs the parasite in all tasks and takes it out again. */
+int parasite_ask(struct cr *cr);
+/* Takes the parasite out of where it still is, whatever happened. */
+void parasite_cure(struct cr *cr);
+/* Lets go of every task, as it was found; SIGSTOP leaves them stopped. Nothing is traced after it. */
+void tree_thaw(struct cr *cr, int signo);
+/* Kills every task, none of which runs again, and waits until they are dead. */
+int tree_kill(struct cr *cr);
 
 #endif

@@ -24,7 +24,7 @@ struct thread {
 	pid_t tid, host_tid;
 	/* The image's message: on dump filled by the thread parts (state/part.h), on restore as it was read. */
 	struct CoreEntry *core;
-	struct thread_dump *dump;       /* task/dump-priv.h: registers at the freeze, what the parasite told */
+	struct thread_dump *dump;       /* task/dump.h: registers at the freeze, what the parasite told */
 	struct thread_restore *restore; /* engine/restore-priv.h */
 };
 
@@ -43,7 +43,7 @@ struct task {
 	size_t n_threads;
 	struct TaskKobjIdsEntry *ids; /* NULL for a zombie */
 
-	struct task_dump *dump;       /* task/dump-priv.h: /proc handle, facts, compel session */
+	struct task_dump *dump;       /* task/dump.h: /proc handle, facts, compel session */
 	struct task_restore *restore; /* engine/restore-priv.h */
 	struct mm *mm;                /* mem/mem.h; NULL for a zombie */
 	struct fd_table *fds;         /* files/files.h; NULL for a zombie. Shared between tasks with one files_id */

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * May the tree below this pid be dumped? What rules it out from the start is found here, before anything was touched: there is no
+ * such process, it is dead, a kernel thread, a thread and no process, this tool itself or one of its ancestors (which would wait for
+ * ever for what they stopped), it is traced by somebody, it is not ours to trace, or its session began outside of the tree.
+ */
+#include "task/dump-priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/options.h"
+#include "compel/base/cleanup.h"
+#include "cr.h"
+#include "kernel/proc.h"
+#include "util/log.h"
+
+#define PF_KTHREAD_FLAG 0x00200000u
+
+/* Is pid an ancestor of this process? Ends at the first process of the pid namespace, or where /proc hides the rest. */
+static bool is_ancestor(pid_t pid)
+{
+	pid_t at = getppid();
+
+	while (at > 0) {
+		_cleanup_close_ int dir = -1;
+		struct proc_stat stat;
+
+		if (at == pid)
+			return true;
+		dir = proc_open(at);
+		if (dir < 0 || proc_read_stat(dir, &stat) < 0)
+			return false;
+		at = stat.ppid;
+	}
+	return false;
+}
+
+static int check_kind(struct cr *cr, pid_t pid, const struct proc_stat *stat,
+		      const struct proc_status *status)
+{
+	int err;
+
+	if (status->tgid != pid) {
+		err = log_refuse(cr, -EINVAL, "pid %d: is a thread of process %d", pid,
+				 status->tgid);
+		log_remedy(cr, "give --tree %d", status->tgid);
+		return err;
+	}
+	if (stat->state == 'Z' || stat->state == 'X') {
+		err = log_refuse(cr, -ESRCH, "pid %d: is a zombie: it has ended already", pid);
+		log_remedy(cr, "give the pid of a process that is alive");
+		return err;
+	}
+	if (status->is_kthread || stat->flags & PF_KTHREAD_FLAG) {
+		err = log_refuse(cr, -EINVAL, "pid %d: is a kernel thread", pid);
+		log_remedy(cr, "only processes of programs can be dumped");
+		return err;
+	}
+	return 0;
+}
+
+static int check_relation(struct cr *cr, pid_t pid)
+{
+	int err;
+
+	if (pid == getpid()) {
+		err = log_refuse(cr, -EINVAL, "pid %d: is this tool itself", pid);
+		log_remedy(cr, "give the pid of another process");
+		return err;
+	}
+	if (is_ancestor(pid)) {
+		err = log_refuse(cr, -EINVAL, "pid %d: is an ancestor of this tool", pid);
+		log_remedy(cr, "start the tool from outside of the tree, for example with setsid(1) from another shell");
+		return err;
+	}
+	return 0;
+}
+
+static int check_tracer(struct cr *cr, pid_t pid, pid_t tracer)
+{
+	_cleanup_close_ int dir = proc_open(tracer);
+	char comm[PROC_COMM_LEN] = "?";
+	int err;
+
+	if (dir >= 0)
+		(void)proc_read_comm(dir, comm);
+	err = log_refuse(cr, -EBUSY, "pid %d: is traced by pid %d (%s)", pid, tracer, comm);
+	log_remedy(cr, "end the debugger or tracer first");
+	return err;
+}
+
+/* /proc/PID/mem opens for who may attach with ptrace(2), and for nobody else; to open it changes nothing. */
+static int check_permission(struct cr *cr, pid_t pid, int dir)
+{
+	_cleanup_close_ int fd = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
+	int err;
+
+	if (fd >= 0)
+		return 0;
+	err = log_err(cr, -errno, "pid %d: may not be traced", pid);
+	log_remedy(cr, "run as root, or as the owner of the process with CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE");
+	return err;
+}
+
+static int check_session(struct cr *cr, pid_t pid, const struct proc_stat *stat)
+{
+	int err;
+
+	if (cr->opts->shell_job || stat->session == pid)
+		return 0;
+	err = log_refuse(cr, -EINVAL, "pid %d: is not the leader of its session (%d)", pid,
+			 stat->session);
+	log_remedy(cr, "give --shell-job, or start the program with setsid(1)");
+	return err;
+}
+
+int root_check(struct cr *cr, pid_t pid)
+{
+	_cleanup_close_ int dir = proc_open(pid);
+	struct proc_status status;
+	struct proc_stat stat;
+	int err;
+
+	if (pid <= 0)
+		return log_refuse(cr, -EINVAL, "pid %d: is no pid", pid);
+	err = dir < 0 ? dir : proc_read_stat(dir, &stat);
+	if (err == -ESRCH || err == -ENOENT) {
+		err = log_refuse(cr, -ESRCH, "pid %d: there is no such process", pid);
+		log_remedy(cr, "give the pid of a process that is alive");
+		return err;
+	}
+	if (err == 0)
+		err = proc_read_status(dir, &status);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: read its state", pid);
+
+	err = check_kind(cr, pid, &stat, &status);
+	if (err == 0)
+		err = check_relation(cr, pid);
+	if (err == 0 && status.tracer_pid)
+		err = check_tracer(cr, pid, status.tracer_pid);
+	if (err == 0)
+		err = check_permission(cr, pid, dir);
+	if (err == 0)
+		err = check_session(cr, pid, &stat);
+	proc_status_release(&status);
+	return err;
+}

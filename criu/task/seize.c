@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Seizing one process: every thread is attached to with PTRACE_SEIZE, which by itself changes nothing, and told to stop with
+ * PTRACE_INTERRUPT. The lists of threads and children come from /proc and can only be believed if they were read after all threads
+ * known had stopped, as a thread that runs may make more of both.
+ *
+ * A thread in a group stop (SIGSTOP, ^Z) is left in it; which signal it was is kept. Threads may die, or the whole process may
+ * become a zombie, while it is being seized: that is no error.
+ */
+#include "task/dump-priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "compel/base/cleanup.h"
+#include "compel/ptrace.h"
+#include "cr.h"
+#include "kernel/proc.h"
+#include "task/dump.h"
+#include "util/alloc.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+struct frozen_task *frozen_task_new(pid_t pid)
+{
+	struct frozen_task *task = xcalloc(1, sizeof(*task));
+
+	task->pid = pid;
+	task->proc = -1;
+	task->pidfd = -1;
+	return task;
+}
+
+void frozen_task_free(struct frozen_task *task)
+{
+	if (!task)
+		return;
+	close_at(&task->proc);
+	close_at(&task->pidfd);
+	free(task->threads);
+	free(task->children);
+	free(task);
+}
+
+struct frozen_thread *frozen_task_add_thread(struct frozen_task *task, pid_t tid)
+{
+	task->threads = array_grow(task->threads, &task->threads_capacity, task->n_threads + 1,
+				   sizeof(*task->threads));
+	task->threads[task->n_threads] = (struct frozen_thread){.tid = tid};
+	return &task->threads[task->n_threads++];
+}
+
+/* A thread that is traced and dead stays a zombie until its tracer has looked at it. */
+static void thread_gone(struct frozen_thread *thread)
+{
+	if (thread->state == FROZEN_SEIZED || thread->state == FROZEN_STOPPED)
+		waitpid(thread->tid, NULL, __WALL | WNOHANG);
+	thread->state = FROZEN_GONE;
+}
+
+/* PTRACE_SEIZE was refused: the thread is dead, or traced, or none of our business. */
+static int seize_refused(struct cr *cr, struct frozen_task *task, struct frozen_thread *thread)
+{
+	_cleanup_close_ int dir = proc_open_task(task->proc, thread->tid);
+	struct proc_status status = {0};
+	pid_t tracer;
+	char state;
+	int err;
+
+	if (dir < 0) {
+		thread->state = FROZEN_GONE;
+		return 0;
+	}
+	err = proc_read_status(dir, &status);
+	if (err < 0) {
+		thread->state = FROZEN_GONE;
+		return err == -ESRCH ? 0
+				     : log_err(cr, err, "pid %d: read the status of thread %d",
+					       task->pid, thread->tid);
+	}
+	state = status.state;
+	tracer = status.tracer_pid;
+	if (state == 'Z' && status.threads > 1)
+		err = log_refuse(cr, -EOPNOTSUPP,
+				 "pid %d: the main thread has exited while others go on", task->pid);
+	else if (state == 'Z' || state == 'X')
+		thread->state = FROZEN_GONE;
+	else if (tracer)
+		err = log_refuse(cr, -EBUSY, "pid %d: thread %d is already traced by pid %d",
+				 task->pid, thread->tid, tracer);
+	else
+		err = log_err(cr, -EPERM, "pid %d: seize thread %d", task->pid, thread->tid);
+	proc_status_release(&status);
+	return err;
+}
+
+static int thread_seize(struct cr *cr, struct frozen_task *task, struct frozen_thread *thread)
+{
+	struct compel_stop stop;
+	int err = compel_seize(thread->tid, 0);
+
+	if (err == -ESRCH) {
+		thread->state = FROZEN_GONE;
+		return 0;
+	}
+	if (err == -EPERM)
+		return seize_refused(cr, task, thread);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: seize thread %d", task->pid, thread->tid);
+	thread->state = FROZEN_SEIZED;
+
+	/* In a group stop it traps at once; an interrupt on top would be a second trap that turns up when it goes on. */
+	if (compel_wait_stop(thread->tid, 0, &stop) == 0) {
+		thread->state = FROZEN_STOPPED;
+		thread->stop_signo = stop.kind == COMPEL_STOP_GROUP ? stop.signal : 0;
+		return 0;
+	}
+	if (compel_interrupt(thread->tid) < 0)
+		thread_gone(thread);
+	return 0;
+}
+
+int frozen_task_seize(struct cr *cr, struct frozen_task *task)
+{
+	int err;
+
+	for (size_t i = 0; i < task->n_threads; i++) {
+		if (task->threads[i].state != FROZEN_LISTED)
+			continue;
+		err = thread_seize(cr, task, &task->threads[i]);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+size_t frozen_task_poll(struct frozen_task *task)
+{
+	struct compel_stop stop;
+	size_t n_running = 0;
+
+	for (size_t i = 0; i < task->n_threads; i++) {
+		struct frozen_thread *thread = &task->threads[i];
+		int err;
+
+		if (thread->state != FROZEN_SEIZED)
+			continue;
+		err = compel_wait_stop(thread->tid, 0, &stop);
+		if (err == 0) {
+			thread->state = FROZEN_STOPPED;
+			thread->stop_signo = stop.kind == COMPEL_STOP_GROUP ? stop.signal : 0;
+		} else if (err == -ETIMEDOUT) {
+			n_running++;
+		} else {
+			thread_gone(thread);
+			task->is_settled = false;
+		}
+	}
+	return n_running;
+}
+
+/* Opens what keeps meaning this process; false if it is gone. */
+static bool task_open(struct frozen_task *task)
+{
+	if (task->proc < 0)
+		task->proc = proc_open(task->pid);
+	if (task->proc >= 0 && task->pidfd < 0 && !task->is_zombie)
+		task->pidfd = pidfd_new(task->pid);
+	return task->proc >= 0;
+}
+
+static struct frozen_thread *find_thread(struct frozen_task *task, size_t hint, pid_t tid)
+{
+	if (hint < task->n_threads && task->threads[hint].tid == tid)
+		return &task->threads[hint];
+	for (size_t i = 0; i < task->n_threads; i++)
+		if (task->threads[i].tid == tid)
+			return &task->threads[i];
+	return NULL;
+}
+
+/* Replaces the list of threads by what /proc says; how many were not known. */
+static int scan_threads(struct cr *cr, struct frozen_task *task)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	struct frozen_thread *threads;
+	size_t n;
+	int n_new = 0, err = proc_read_threads(task->proc, &tids, &n);
+
+	if (err == -ESRCH || err == -ENOENT) {
+		n = 0;
+	} else if (err < 0) {
+		return log_err(cr, err, "pid %d: list its threads", task->pid);
+	}
+	threads = xcalloc(n, sizeof(*threads));
+	for (size_t i = 0; i < n; i++) {
+		struct frozen_thread *known = find_thread(task, i, tids[i]);
+
+		if (known)
+			threads[i] = *known;
+		else
+			threads[i].tid = tids[i];
+		n_new += !known || known->state == FROZEN_LISTED;
+	}
+	free(task->threads);
+	task->threads = threads;
+	task->n_threads = task->threads_capacity = n;
+	return n_new;
+}
+
+static int scan_children(struct cr *cr, struct frozen_task *task)
+{
+	task->n_children = 0;
+	for (size_t i = 0; i < task->n_threads; i++) {
+		_cleanup_free_ pid_t *pids = NULL;
+		size_t n = 0;
+		int err = proc_read_children(task->proc, task->threads[i].tid, &pids, &n);
+
+		if (err == -ESRCH || err == -ENOENT)
+			continue;
+		if (err < 0)
+			return log_err(cr, err, "pid %d: list its children", task->pid);
+		task->children = array_grow(task->children, &task->children_capacity,
+					    task->n_children + n, sizeof(*task->children));
+		memcpy(task->children + task->n_children, pids, n * sizeof(*pids));
+		task->n_children += n;
+	}
+	return 0;
+}
+
+/* Dead, but not waited for yet by its parent? */
+static bool looks_like_zombie(const struct frozen_task *task)
+{
+	struct proc_stat stat;
+
+	return proc_read_stat(task->proc, &stat) == 0 && stat.state == 'Z' && stat.num_threads <= 1;
+}
+
+int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing)
+{
+	bool were_stopped = task->n_threads > 0;
+	int n_new, err;
+
+	if (task->is_gone || task->is_zombie || task->is_released)
+		return 0;
+	for (size_t i = 0; i < task->n_threads; i++)
+		were_stopped &= task->threads[i].state == FROZEN_STOPPED;
+	if (!task_open(task)) {
+		task->is_gone = true;
+		return 0;
+	}
+
+	n_new = scan_threads(cr, task);
+	if (n_new < 0)
+		return n_new;
+	if (is_seizing) {
+		err = frozen_task_seize(cr, task);
+		if (err < 0)
+			return err;
+	}
+	err = scan_children(cr, task);
+	if (err < 0)
+		return err;
+
+	/* A stopped leader cannot be dead, so only a task that did not stop has to be looked at. */
+	if (!were_stopped && (task->n_threads == 0 || task->threads[0].state == FROZEN_GONE ||
+			      (!is_seizing && task->n_threads == 1))) {
+		task->is_zombie = looks_like_zombie(task);
+		task->is_gone = !task->is_zombie && (task->n_threads == 0 ||
+						     task->threads[0].state == FROZEN_GONE);
+	}
+	task->is_settled = were_stopped && n_new == 0;
+	return n_new;
+}
+
+void frozen_task_detach(struct frozen_task *task, int signo)
+{
+	/* One that has not stopped yet cannot be let go yet; where it does not stop soon, the end of the tool does it. */
+	for (size_t i = 0; i < task->n_threads; i++)
+		if (task->threads[i].state == FROZEN_SEIZED &&
+		    compel_wait_stop(task->threads[i].tid, 100, NULL) == 0)
+			task->threads[i].state = FROZEN_STOPPED;
+	for (size_t i = 0; i < task->n_threads; i++) {
+		if (task->threads[i].state != FROZEN_STOPPED)
+			continue;
+		if (compel_detach(task->threads[i].tid, i == 0 ? signo : 0) < 0)
+			thread_gone(&task->threads[i]);
+		task->threads[i].state = FROZEN_LISTED;
+	}
+}
+
+int task_proc_fd(const struct task *task)
+{
+	return task->dump->proc;
+}
+
+int task_pidfd(const struct task *task)
+{
+	return task->dump->pidfd;
+}
