@@ -79,11 +79,19 @@ int image_name(enum image_kind kind, uint64_t number, char ret_name[IMAGE_NAME_M
 /* The kind a file name belongs to and its number (0 if it has none); -ENOENT if it is no image. */
 int image_kind_of(const char *name, uint64_t *ret_number);
 
+/*
+ * How many bytes of payload follow an entry, and how many zeros that fill them up. IMAGE_TO_EOF:
+ * all that the file has left.
+ */
+int image_payload_length(enum image_kind kind, const ProtobufCMessage *message,
+			 uint64_t *ret_length, uint64_t *ret_padding);
+
 /* ---- directories ---- */
 
 /* Flags of image_dir_open_write(). */
 enum {
-	/* Commit flushes all to the disk before the inventory appears; else that is up to the kernel. */
+	/* Commit flushes all to the disk before the inventory appears; else that is up to the
+	   kernel. */
 	IMAGE_DIR_SYNC = 1 << 0,
 	/*
 	 * Not a dump, just some images in a folder (stats in the work directory, cpuinfo, a page
@@ -114,6 +122,12 @@ int image_dir_open_write(int dirfd, unsigned int flags, struct image_dir **ret_d
 int image_dir_open_read(int dirfd, unsigned int flags, struct image_dir **ret_dir);
 
 /*
+ * Begins writing: removes the images of an older dump. The first image written does it too; call it
+ * before anybody else (a plugin, a page server) writes into the directory.
+ */
+int image_dir_begin(struct image_dir *dir);
+
+/*
  * Ends a dump whose images are all closed: digests, then the inventory (the base of an
  * InventoryEntry; NULL for a partial directory). After that the directory is a complete dump.
  * -EBUSY if an image is open. After a failure call image_dir_abort().
@@ -134,9 +148,9 @@ int image_dir_fd(const struct image_dir *dir);
 const char *image_last_error(struct image_dir *dir);
 
 /*
- * Images by other means than files (a streamer): opener returns a descriptor that is read or written
- * from start to end, or -errno; -ENOENT where there is no such image. Then nothing older is removed
- * and there are no digests.
+ * Images by other means than files (a streamer): opener returns a descriptor that is read or
+ * written from start to end, or -errno; -ENOENT where there is no such image. Then nothing older is
+ * removed and there are no digests.
  */
 typedef int (*image_opener)(void *context, const char *name, bool is_write);
 void image_dir_set_opener(struct image_dir *dir, image_opener opener, void *context);
@@ -191,10 +205,10 @@ int image_open(struct image_dir *dir, enum image_kind kind, uint64_t number,
 bool image_is_missing(const struct image *img);
 
 /*
- * Reads the next entry into a new message, freed by image_message_free(). ret_message is the address
- * of a pointer to the kind's message type. 1 if there was one, 0 at the end (*ret_message is
- * untouched). -EBADMSG: the entry is torn, oversized, not a message of that type, or lacks a field.
- * image_read_as() is for images with two types of entries.
+ * Reads the next entry into a new message, freed by image_message_free(). ret_message is the
+ * address of a pointer to the kind's message type. 1 if there was one, 0 at the end (*ret_message
+ * is untouched). -EBADMSG: the entry is torn, oversized, not a message of that type, or lacks a
+ * field. image_read_as() is for images with two types of entries.
  */
 int image_read(struct image *img, void *ret_message);
 int image_read_as(struct image *img, const ProtobufCMessageDescriptor *type, void *ret_message);
@@ -234,8 +248,8 @@ int image_refuse(struct image *img, int err, const char *format, ...)
 /* ---- raw images and pages ---- */
 
 /*
- * The descriptor of a raw image, for pread, pwrite, splice or as somebody's standard output; it stays
- * the image's. This call makes a writer's file. -ENOENT for an image that is missing.
+ * The descriptor of a raw image, for pread, pwrite, splice or as somebody's standard output; it
+ * stays the image's. This call makes a writer's file. -ENOENT for an image that is missing.
  */
 int image_fd(struct image *img);
 
@@ -252,8 +266,9 @@ int image_pages_read(struct image *img, void *buffer, size_t length, uint64_t of
 int image_pages_verify(struct image *img, const void *data, size_t length, uint64_t offset);
 
 /*
- * For who punches holes into the pages of a complete dump (dedup): forgets the digests of the chunks
- * that a range of pages file number touches, and writes the digests anew. dir is open for reading.
+ * For who punches holes into the pages of a complete dump (dedup): forgets the digests of the
+ * chunks that a range of pages file number touches, and writes the digests anew. dir is open for
+ * reading.
  */
 int image_dir_forget_pages(struct image_dir *dir, uint64_t number, uint64_t offset,
 			   uint64_t length);
