@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all tests share: see Documentation/HOWTO-TEST.md."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lib import criu, host  # noqa: E402
+
+
+def pytest_configure(config):
+    host.become_subreaper()
+
+
+def pytest_collection_modifyitems(items):
+    if not os.access(criu.CRIU, os.X_OK):
+        raise pytest.UsageError(f"{criu.CRIU} is missing: run make")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if outcome.get_result().failed:
+        item.has_failed = True
+
+
+@pytest.fixture
+def folder(request):
+    """A folder of the test's own, outside of pytest's own tree so that paths stay short; kept if the test fails."""
+    path = Path(tempfile.mkdtemp(prefix="criu-test-"))
+    path.chmod(0o755)
+    yield path
+    if getattr(request.node, "has_failed", False):
+        print(f"kept for a look: {path}")
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def tidy():
+    """Fails a test that leaves processes, descriptors or mounts behind."""
+    fds, mounts, old = host.own_fds(), host.mounts(), set(host.children(os.getpid()))
+    yield
+    host.reap()
+    try:
+        # A guardian may be a moment from its end.
+        host.wait_until(lambda: (host.reap(), set(host.children(os.getpid())) <= old)[1], "no process is left", 5)
+    except AssertionError:
+        pass
+    left = host.kill_children(old)
+    assert not left, f"left behind: {', '.join(left)}"
+    assert host.own_fds() == fds, "descriptors were left open"
+    assert host.mounts() == mounts, "mounts were left"

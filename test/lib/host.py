@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a test may leave behind on the host, and what a process looks like from outside."""
+
+import ctypes
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+SECONDS = 60
+
+
+def become_subreaper():
+    """Restored trees, whose criu has exited, and orphans come to us: we can wait for them and see what is left."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def wait_until(condition, what, seconds=SECONDS):
+    """Polls until condition() is true; returns its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.01)
+
+
+def children(pid):
+    """Direct children of all threads of a process."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            pass
+    return found
+
+
+def tree(pid):
+    """The process and everything below it, parents first."""
+    found = [pid]
+    for child in children(pid):
+        found += tree(child)
+    return found
+
+
+def reap():
+    """Takes up the children that have ended; their wait statuses by pid."""
+    ended = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = status
+
+
+def kill_children(keep=()):
+    """Kills whatever still runs below us; returns what it was."""
+    killed = []
+    for _ in range(100):
+        left = [pid for child in children(os.getpid()) if child not in keep for pid in tree(child)]
+        if not left:
+            break
+        for pid in left:
+            killed.append(f"{pid} ({name(pid)})")
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)
+        reap()
+    return killed
+
+
+def name(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "gone"
+
+
+def own_fds():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def mounts():
+    return sorted(line.split(" ", 4)[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+# Lines of /proc/PID/status that a dump and a restore must not change.
+STATUS = ("Name", "Umask", "Tgid", "NStgid", "Pid", "Uid", "Gid", "Groups", "Threads", "SigQ_", "SigPnd", "ShdPnd", "SigBlk",
+          "SigIgn", "SigCgt", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
+          "THP_enabled", "Cpus_allowed", "VmLck")
+
+
+def _normal(link):
+    """Inode numbers of nameless things are given anew."""
+    return re.sub(r"^(pipe|socket|/memfd:[^ ]*|anon_inode):.*?(\[\d+\])?$", lambda m: re.sub(r"\d+", "N", m.group(0)), link)
+
+
+def _task(pid):
+    proc = Path(f"/proc/{pid}")
+    status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
+    facts = {f"status.{k}": status[k].strip() for k in STATUS if k in status}
+    stat = (proc / "stat").read_text().rpartition(")")[2].split()
+    facts["pgid"], facts["sid"] = stat[2], stat[3]
+    facts["nice"] = stat[16]
+    for file in ("cmdline", "limits", "oom_score_adj", "loginuid", "personality", "environ"):
+        try:
+            facts[file] = (proc / file).read_text(errors="replace")
+        except OSError:
+            facts[file] = None
+    for link in ("cwd", "root", "exe"):
+        facts[link] = os.readlink(proc / link) if (proc / link).is_symlink() else None
+    for fd in os.listdir(proc / "fd"):
+        try:
+            facts[f"fd.{fd}"] = _normal(os.readlink(proc / "fd" / fd))
+        except FileNotFoundError:
+            pass
+    facts["threads"] = sorted(os.listdir(proc / "task"), key=int)
+    return facts
+
+
+def _maps(pid):
+    """Mappings as (range, protection, offset, name); neighbours that differ in nothing are one."""
+    lines = []
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        span, perms, offset, device, _inode, *path = line.split(None, 5)
+        start, end = (int(x, 16) for x in span.split("-"))
+        path = path[0] if path else ""
+        is_file = path.startswith("/")
+        key = (perms, device if is_file else "", path)
+        if lines and lines[-1][1] == start and lines[-1][3] == key and not is_file:
+            lines[-1][1] = end
+        else:
+            lines.append([start, end, int(offset, 16) if is_file else 0, key])
+    return [(f"{a:x}-{b:x}", o, *k) for a, b, o, k in lines]
+
+
+def snapshot(pid, skip=()):
+    """All that is visible from outside of a tree, to be compared before a dump and after a restore."""
+    facts = {}
+    for task in tree(pid):
+        try:
+            for key, value in _task(task).items():
+                if key.split(".")[0] not in skip and key not in skip:
+                    facts[f"{task}.{key}"] = value
+            if "maps" not in skip:
+                for span, *rest in _maps(task):
+                    facts[f"{task}.map.{span}"] = rest
+        except (FileNotFoundError, ProcessLookupError):
+            facts[f"{task}"] = "gone"
+    return facts
+
+
+def differences(before, after):
+    return [f"{key}: now {after.get(key)!r}, was {before.get(key)!r}"
+            for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
