@@ -10,7 +10,7 @@ images-src += $(protos-gen)
 generated  += $(B)/gen/images/stamp
 
 $(protos-gen): $(B)/gen/images/stamp ;
-$(B)/gen/images/stamp: $(protos)
+$(B)/gen/images/stamp: $(protos) images/files.mk
 	$(call say,PROTOC,images)
 	@mkdir -p $(@D)
 	$(Q)$(PROTOC_C) -I. -I$(PROTO_INCLUDE) --c_out=$(B)/gen $(protos) google/protobuf/descriptor.proto
