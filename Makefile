@@ -33,6 +33,7 @@ compel-src :=
 images-src :=
 criu-src :=
 criu-main :=
+blobs :=
 generated :=
 programs :=
 unit-tests :=
@@ -43,6 +44,9 @@ include compel/files.mk images/files.mk criu/files.mk
 # An object a source; generated headers first.
 obj = $(patsubst %.c,$(B)/obj/%.o,$(patsubst %.S,$(B)/obj/%.o,$(1)))
 san = $(patsubst %.c,$(B)/san/%.o,$(patsubst %.S,$(B)/san/%.o,$(1)))
+
+# Code that is copied into other processes.
+include compel/blob.mk
 
 $(B)/obj/%.o: %.c | $(generated)
 	$(call say,CC,$<)

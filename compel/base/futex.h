@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * Atomics for words in memory that processes share. The futex calls themselves need a syscall function, which host and
- * blob have each of their own: compel/pie/syscall.h for blobs, criu/util/futex.h for the host.
+ * Atomics for words in memory that processes share. The futex calls themselves need a syscall
+ * function, which host and blob have each of their own: compel/pie/syscall.h for blobs,
+ * criu/util/futex.h for the host.
  */
 #ifndef COMPEL_BASE_FUTEX_H
 #define COMPEL_BASE_FUTEX_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * A doubly linked ring with a head. A node is embedded in its object; container_of() leads back. An empty head and a
- * node that is on no list both point to themselves.
+ * A doubly linked ring with a head. A node is embedded in its object; container_of() leads back. An
+ * empty head and a node that is on no list both point to themselves.
  */
 #ifndef COMPEL_BASE_LIST_H
 #define COMPEL_BASE_LIST_H
@@ -17,9 +17,9 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name)                                                                            \
-	{                                                                                          \
-		&(name), &(name)                                                                   \
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
 	}
 
 static inline void list_init(struct list *head)
@@ -60,18 +60,18 @@ static inline void list_del(struct list *node)
 	list_init(node);
 }
 
-#define list_entry(node, type, member)       container_of(node, type, member)
+#define list_entry(node, type, member)	     container_of(node, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
 #define list_last_entry(head, type, member)  list_entry((head)->prev, type, member)
 
-#define list_for_each_entry(pos, head, member)                                                     \
-	for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head);     \
+#define list_for_each_entry(pos, head, member)                                                 \
+	for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head); \
 	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
 
-#define list_for_each_entry_safe(pos, after, head, member)                                         \
-	for (pos = list_entry((head)->next, __typeof__(*pos), member),                             \
-	    after = list_entry(pos->member.next, __typeof__(*pos), member);                        \
-	     &pos->member != (head);                                                               \
+#define list_for_each_entry_safe(pos, after, head, member)                  \
+	for (pos = list_entry((head)->next, __typeof__(*pos), member),      \
+	    after = list_entry(pos->member.next, __typeof__(*pos), member); \
+	     &pos->member != (head);                                        \
 	     pos = after, after = list_entry(after->member.next, __typeof__(*pos), member))
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * raddr: an address in another task. A struct of one member, so that the compiler refuses to take it for a pointer or
- * for a plain number; it costs nothing at run time.
+ * raddr: an address in another task. A struct of one member, so that the compiler refuses to take
+ * it for a pointer or for a plain number; it costs nothing at run time.
  */
 #ifndef COMPEL_BASE_RADDR_H
 #define COMPEL_BASE_RADDR_H

@@ -14,11 +14,7 @@
 
 #include <asm/unistd.h>
 
-#if defined(__x86_64__)
-#include "compel/arch/x86_64/pie/raw-syscall.h"
-#else
-#error "no raw-syscall.h for this architecture"
-#endif
+#include "compel/pie/arch.h"
 
 #define sys(name, ...) COMPEL_SYS_PICK(__VA_ARGS__)(__NR_##name, ##__VA_ARGS__)
 
