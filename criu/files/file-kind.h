@@ -102,6 +102,9 @@ struct file_kind {
 	 */
 	int (*load)(struct cr *cr, struct file *file);
 	int (*link)(struct cr *cr, struct file *file); /* may be NULL */
+	/* In the coordinator, just before the first fork: what must be there for several tasks. May
+	 * be NULL. */
+	int (*prepare)(struct cr *cr, struct file *file);
 	/*
 	 * In the process of the owner (first holder in tree order): creates the description. ret_fd
 	 * is any number, O_CLOEXEC; the engine moves it, and sets owner and the status flags that
@@ -113,6 +116,12 @@ struct file_kind {
 	 * targets, inotify, timers to arm late, seals, unlinking of ghosts). May be NULL.
 	 */
 	int (*finish)(struct cr *cr, struct task *task, struct file *file, int fd);
+	/*
+	 * In the coordinator, when the whole tree stands and is held, just before it runs: fd is a
+	 * duplicate of the description (timers are armed here, so that the time of the restore does
+	 * not count). May be NULL.
+	 */
+	int (*resume)(struct cr *cr, struct file *file, int fd);
 	void (*free)(struct file *file); /* what the kind itself allocated; may be NULL */
 };
 

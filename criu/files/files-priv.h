@@ -36,8 +36,8 @@ struct files {
 	/* restore */
 	struct hash fs;        /* pid -> FsEntry */
 	struct hash inherited; /* hash of the key -> descriptor + 1 */
-	pid_t *dead;           /* helpers that stand in for tasks that are gone */
-	size_t n_dead, dead_capacity;
+	pid_t *helpers;
+	size_t n_helpers, helpers_capacity;
 	struct arena *arena;
 	struct file **order; /* settled order */
 	int first_free_fd;
@@ -53,6 +53,12 @@ struct fd_table *files_table(struct files *files, uint32_t files_id, struct task
 const struct file_kind *file_kind_of_type(int type);
 const struct file_kind *file_kind_match(const struct fd_facts *facts);
 void fd_table_free(struct fd_table *table);
+
+/* Refuses an entry whose member is not that of its type. */
+int file_refuse_entry(struct cr *cr, const struct file *file);
+/* In a task's process: a duplicate of a description, from its owner; waits until it is there. The
+ * caller closes it. */
+int file_take(struct cr *cr, struct file *file, int *ret_fd);
 
 /* State of a file in memory that all tasks of a restore share. */
 struct file_shared {

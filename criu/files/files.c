@@ -144,7 +144,7 @@ void files_free(struct cr *cr)
 	arena_free(files->arena);
 	free(files->tables);
 	free(files->order);
-	free(files->dead);
+	free(files->helpers);
 	free(files);
 	cr->files = NULL;
 }

@@ -89,6 +89,14 @@ int files_restore_fs(struct cr *cr, struct task *task);
 /* In the coordinator, when all tasks have passed their file stage: removes ghosts and other
  * temporary names. */
 int files_finish(struct cr *cr);
+/* In the coordinator, when all tasks are held and nothing is left to do but to let them run. */
+int files_resume(struct cr *cr);
+/*
+ * In the coordinator, from a kind's prepare: a process that does nothing until files_finish(), with
+ * this pid (0: any), for what needs one to be opened (files of /proc of a dead task, a pidfd of
+ * one). Its pid, or -errno, logged.
+ */
+pid_t files_start_helper(struct cr *cr, pid_t pid);
 /* The lowest number that no descriptor of the tree has: the tool's own descriptors stay at and
  * above it on restore. */
 int files_first_free_fd(struct cr *cr);

@@ -27,6 +27,13 @@ static int bad_image(struct cr *cr, int err)
 	return log_refuse(cr, err, "%s", image_last_error(cr->images));
 }
 
+int file_refuse_entry(struct cr *cr, const struct file *file)
+{
+	return log_refuse(cr, -EBADMSG,
+			  "files.img: entry %#x: says it is of kind %s, and has none in it",
+			  file->id, file->kind->name);
+}
+
 int file_load_entry(struct cr *cr, FileEntry *entry)
 {
 	const struct file_kind *kind = file_kind_of_type(entry->type);

@@ -247,8 +247,7 @@ static int reg_load(struct cr *cr, struct file *file)
 	RegFileEntry *e = file->entry->reg;
 
 	if (!e || e->id != file->id)
-		return log_refuse(cr, -EBADMSG, "files.img: entry %#x: no regular file in it",
-				  file->id);
+		return file_refuse_entry(cr, file);
 	reg->is_external = e->has_ext && e->ext;
 	if (!reg->is_external && e->name[0] != '/')
 		return log_refuse(cr, -EBADMSG, "files.img: entry %#x: name %s is no absolute path",

@@ -13,14 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cr.h"
@@ -251,31 +247,6 @@ int remap_load(struct cr *cr)
 	return err < 0 ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
 }
 
-static int start_dead(struct cr *cr, pid_t pid)
-{
-	pid_t tids[] = {pid};
-	struct clone_args args = {
-		.exit_signal = SIGCHLD,
-		.set_tid = (uintptr_t)tids,
-		.set_tid_size = 1,
-	};
-	struct files *files = cr->files;
-	long got = syscall(SYS_clone3, &args, sizeof(args));
-
-	if (got == 0) {
-		for (;;)
-			pause();
-	}
-	if (got < 0)
-		return log_err(cr, -errno,
-			       "pid %d: stand in for the task whose files in /proc are open", pid);
-	files->dead = array_grow(files->dead, &files->dead_capacity, files->n_dead + 1,
-				 sizeof(*files->dead));
-	files->dead[files->n_dead++] = pid;
-	got = undo_add_signal(cr, pid, SIGKILL);
-	return got < 0 ? (int)got : 0;
-}
-
 int remap_start_dead(struct cr *cr)
 {
 	struct hash started = {};
@@ -284,11 +255,13 @@ int remap_start_dead(struct cr *cr)
 
 	list_for_each_entry (file, &cr->files->all, all) {
 		struct reg_file *reg = (struct reg_file *)file;
+		pid_t pid;
 
 		if (file->kind != &file_kind_reg || !reg->dead_pid ||
 		    hash_put(&started, reg->dead_pid, reg))
 			continue;
-		err = start_dead(cr, reg->dead_pid);
+		pid = files_start_helper(cr, reg->dead_pid);
+		err = pid < 0 ? pid : 0;
 		if (err)
 			break;
 	}
@@ -316,12 +289,5 @@ static int remove_linked(struct cr *cr)
 
 int remap_finish(struct cr *cr)
 {
-	struct files *files = cr->files;
-
-	for (size_t i = 0; i < files->n_dead; i++) {
-		kill(files->dead[i], SIGKILL);
-		waitpid(files->dead[i], NULL, 0);
-	}
-	files->n_dead = 0;
 	return remove_linked(cr);
 }

@@ -11,16 +11,22 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cr.h"
+#include "run.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
 #include "images/lib/image.h"
 #include "task/task.h"
+#include "util/alloc.h"
 #include "util/arena.h"
 #include "util/fd.h"
 #include "util/futex.h"
@@ -50,7 +56,46 @@ int files_prepare(struct cr *cr)
 		file->shared->extra_fd = -1;
 	}
 	err = ghost_create_all(cr);
-	return err ? err : remap_start_dead(cr);
+	if (!err)
+		err = remap_start_dead(cr);
+	list_for_each_entry (file, &files->all, all) {
+		if (!err && file->kind->prepare)
+			err = file->kind->prepare(cr, file);
+	}
+	return err;
+}
+
+pid_t files_start_helper(struct cr *cr, pid_t pid)
+{
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&pid,
+		.set_tid_size = pid ? 1 : 0,
+	};
+	struct files *files = cr->files;
+	pid_t got = syscall(SYS_clone3, &args, sizeof(args));
+	int err;
+
+	if (got == 0) {
+		for (;;)
+			pause();
+	}
+	if (got < 0)
+		return log_err(cr, -errno, "pid %d: stand in for a task that is gone", pid);
+	files->helpers = array_grow(files->helpers, &files->helpers_capacity, files->n_helpers + 1,
+				    sizeof(*files->helpers));
+	files->helpers[files->n_helpers++] = got;
+	err = undo_add_signal(cr, got, SIGKILL);
+	return err < 0 ? err : got;
+}
+
+static void end_helpers(struct files *files)
+{
+	for (size_t i = 0; i < files->n_helpers; i++) {
+		kill(files->helpers[i], SIGKILL);
+		waitpid(files->helpers[i], NULL, 0);
+	}
+	files->n_helpers = 0;
 }
 
 int files_finish(struct cr *cr)
@@ -58,7 +103,30 @@ int files_finish(struct cr *cr)
 	int err = remap_finish(cr);
 	int err2 = ghost_remove_all(cr);
 
+	end_helpers(cr->files);
 	return err ? err : err2;
+}
+
+int files_resume(struct cr *cr)
+{
+	struct file *file;
+
+	list_for_each_entry (file, &cr->files->all, all) {
+		_cleanup_close_ int pidfd = -1, fd = -1;
+		int err;
+
+		if (!file->kind->resume || futex_get(&file->shared->state) != FILE_READY)
+			continue;
+		pidfd = pidfd_new(file->shared->owner_pid);
+		fd = pidfd < 0 ? pidfd : pidfd_fetch(pidfd, file->shared->fd);
+		if (fd < 0)
+			return log_err(cr, fd, "file %#x: get it back from %d", file->id,
+				       file->shared->owner_pid);
+		err = file->kind->resume(cr, file, fd);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 static struct file_holder *first_holder(const struct file *file)
@@ -192,7 +260,7 @@ static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
 	return 0;
 }
 
-static int take_file(struct cr *cr, struct fd_table *table, struct file *file)
+int file_take(struct cr *cr, struct file *file, int *ret_fd)
 {
 	_cleanup_close_ int pidfd = -1;
 	int fd, err;
@@ -208,7 +276,8 @@ static int take_file(struct cr *cr, struct fd_table *table, struct file *file)
 	if (fd < 0)
 		return log_err(cr, fd, "file %#x: take it from %d", file->id,
 			       file->shared->owner_pid);
-	return place_all(cr, table, file, fd);
+	*ret_fd = fd;
+	return 0;
 }
 
 static bool is_owner(const struct file *file, const struct task *task)
@@ -223,7 +292,7 @@ static int take_others(struct cr *cr, struct fd_table *table)
 	for (size_t i = 0; i < table->n_fds; i++) {
 		struct file *file = table->fds[i].file;
 		struct file_holder *earlier;
-		int err;
+		int fd, err;
 
 		if (is_owner(file, table->task))
 			continue;
@@ -233,7 +302,9 @@ static int take_others(struct cr *cr, struct fd_table *table)
 				break;
 		if (earlier != &table->fds[i])
 			continue;
-		err = take_file(cr, table, file);
+		err = file_take(cr, file, &fd);
+		if (!err)
+			err = place_all(cr, table, file, fd);
 		if (err)
 			return err;
 	}
