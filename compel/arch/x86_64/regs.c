@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: LGPL-2.1-only
+/*
+ * x86_64's registers: where a system call's number and result are, and the three GDT slots for
+ * thread-local segments that 32-bit code and old programs use (64-bit ones have fs_base and gs_base
+ * among the general registers).
+ */
+#include <asm/ldt.h>
+#include <elf.h>
+#include <errno.h>
+#include <sys/ptrace.h>
+
+#include "compel/base/bits.h"
+#include "compel/lib/regs-priv.h"
+
+enum {
+	USER_CS = 0x33, /* the kernel's __USER_CS: 64-bit code */
+	GDT_TLS_MIN =
+		12, /* arch/x86/include/asm/segment.h: GDT_ENTRY_TLS_MIN, GDT_ENTRY_TLS_ENTRIES */
+	GDT_TLS_COUNT = 3,
+	SYSCALL_LENGTH = 2, /* of `syscall`, and of `int $0x80` and `sysenter` */
+};
+
+const unsigned int arch_regset_fpu = NT_X86_XSTATE;
+const unsigned int arch_regset_fpu_plain = NT_PRFPREG; /* processors without XSAVE */
+
+int arch_tls_get(pid_t tid, struct compel_regs *regs)
+{
+	struct user_desc *desc = (struct user_desc *)regs->tls;
+
+	_Static_assert(GDT_TLS_COUNT * sizeof(*desc) <= ARCH_TLS_ROOM, "room for the TLS slots");
+	for (int i = 0; i < GDT_TLS_COUNT; i++) {
+		if (ptrace(PTRACE_GET_THREAD_AREA, tid, (void *)(long)(GDT_TLS_MIN + i), &desc[i]) <
+		    0)
+			return -errno;
+	}
+	regs->nr_tls = GDT_TLS_COUNT;
+	regs->tls_size = sizeof(*desc);
+	return 0;
+}
+
+bool arch_is_compat(const struct user_regs_struct *r)
+{
+	return r->cs != USER_CS;
+}
+
+long arch_syscall_nr(const struct user_regs_struct *r)
+{
+	return (long)r->orig_rax;
+}
+
+/* A 32-bit task's result is sign-extended by the kernel in pt_regs, so this holds for both. */
+long arch_syscall_result(const struct user_regs_struct *r)
+{
+	return (long)r->rax;
+}
+
+void arch_syscall_reissue(struct user_regs_struct *r)
+{
+	r->rax = r->orig_rax;
+	r->orig_rax = -1;
+	r->rip -= SYSCALL_LENGTH;
+}

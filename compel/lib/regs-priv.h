@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/* The registers object, and what each architecture says about its own. */
+#ifndef COMPEL_LIB_REGS_PRIV_H
+#define COMPEL_LIB_REGS_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+enum { ARCH_TLS_ROOM = 64 };
+
+struct compel_regs {
+	struct user_regs_struct general;
+	uint64_t sigmask;
+	void *fpu;
+	size_t fpu_size;
+	unsigned char tls[ARCH_TLS_ROOM];
+	unsigned int nr_tls;
+	size_t tls_size; /* of one */
+};
+
+/* The regset with the whole FPU state, and the one to fall back to where that does not exist (0:
+ * none). */
+extern const unsigned int arch_regset_fpu, arch_regset_fpu_plain;
+
+/* Reads the thread-local segments into regs->tls. */
+int arch_tls_get(pid_t tid, struct compel_regs *regs);
+
+bool arch_is_compat(const struct user_regs_struct *r);
+
+/* The call that the thread was in when it stopped, or -1; and the call's result so far. */
+long arch_syscall_nr(const struct user_regs_struct *r);
+long arch_syscall_result(const struct user_regs_struct *r);
+
+/* Makes the thread issue the call it was in again. */
+void arch_syscall_reissue(struct user_regs_struct *r);
+
+int regs_general_get(pid_t tid, struct user_regs_struct *ret_regs);
+int regs_general_set(pid_t tid, const struct user_regs_struct *regs);
+int regs_sigmask_set(pid_t tid, uint64_t mask);
+struct compel_regs *regs_copy(const struct compel_regs *regs);
+
+#endif
