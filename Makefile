@@ -2,9 +2,9 @@
 #
 # One make for the whole tree: every folder's files.mk adds its sources to the variables below, none has rules of its
 # own beyond what is special to it. `make` leaves what users run in build/bin, libraries in build/lib, plugins in
-# build/lib/criu. `make help` lists the targets. Variables: CC, CFLAGS, W=0 (warnings are not errors), V=1 (commands).
+# build/lib/criu. `make help` lists the targets and variables.
 
-B       := build
+B       ?= build
 VERSION := 4.2
 ARCH    := $(shell uname -m)
 Q       := $(if $(V),,@)
@@ -23,7 +23,15 @@ LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lpthread -ldl
 
 SAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g
 
-.PHONY: all test unit clean help format install
+PREFIX     ?= /usr/local
+SBINDIR    ?= $(PREFIX)/sbin
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
+
+.PHONY: all unit clean help format install check-style check-layers check-state lint
 .SECONDARY:
 .DELETE_ON_ERROR:
 all:
@@ -36,6 +44,8 @@ criu-main :=
 blobs :=
 generated :=
 programs :=
+libraries :=
+docs :=
 unit-tests :=
 
 include compel/files.mk images/files.mk criu/files.mk
@@ -104,20 +114,66 @@ $(B)/unit/%: $(B)/san/test/unit/%.o $(B)/san/libhost.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -rdynamic -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcmocka $(LDLIBS)
 
 unit: $(unit-bins)
-	$(Q)for t in $(sort $(unit-bins)); do echo "== $$t"; $$t || exit 1; done
+	$(Q)failed=; for t in $(sort $(unit-bins)); do echo "== $$t"; $$t || failed="$$failed $$t"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-all: $(programs) $(B)/obj/libhost.a $(B)/lib/libcompel.a
+# What lists the options is made from the table of options.
+$(B)/list-options: scripts/list-options.c criu/cli/options.def criu/cli/commands.def
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) -std=gnu11 $(WARN) -O1 -Icriu -o $@ $<
+
+$(B)/doc/criu.8: Documentation/criu.8.in $(B)/list-options
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(B)/list-options man | sed -e '/^@OPTIONS@$$/{r /dev/stdin' -e 'd}' -e 's/@VERSION@/$(VERSION)/' $< >$@
+
+$(B)/doc/criu.bash: $(B)/list-options
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(B)/list-options completion >$@
+
+docs += $(B)/doc/criu.8 $(B)/doc/criu.bash
+
+all: $(programs) $(libraries) $(docs) $(B)/obj/libhost.a $(B)/lib/libcompel.a
+
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(COMPDIR)
+	install -m 755 $(filter %/criu,$(programs)) $(DESTDIR)$(SBINDIR)
+	for p in $(filter-out %/criu,$(programs)); do install -m 755 $$p $(DESTDIR)$(BINDIR) || exit 1; done
+	for l in $(B)/lib/libcompel.a $(libraries); do cp -P $$l $(DESTDIR)$(LIBDIR) || exit 1; done
+	cd compel/include && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(abspath $(INCLUDEDIR))/{} \;
+	install -m 644 $(B)/doc/criu.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 644 $(B)/doc/criu.bash $(DESTDIR)$(COMPDIR)/criu
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
+
+check-layers check-style check-state: check-%:
+	$(Q)scripts/check-$*
+
+check-state: all
+
+# One analyser run a file, as many at a time as there are CPUs; $(B)/gen is there once everything is built.
+lint: all
+	$(Q)printf '%s\n' $(sort $(filter-out $(B)/%,$(filter %.c,$(host-src) $(criu-main)))) | \
+		xargs -P $$(nproc) -n 4 clang-tidy --quiet --warnings-as-errors='*' 2>&1 \
+		-- -std=gnu11 $(CPPFLAGS) | { ! grep -v ' warnings\? \(generated\|treated as\)' ; }
+	$(Q)cppcheck -q -j $$(nproc) --error-exitcode=1 --std=c11 --inline-suppr --suppressions-list=scripts/cppcheck-allowed \
+		$(filter -D% -I%,$(CPPFLAGS)) $(sort $(filter-out $(B)/%,$(filter %.c,$(host-src) $(criu-main))))
 
 clean:
 	rm -rf $(B)
 
 help:
-	@echo 'all (default)  programs in build/bin, libraries in build/lib'
+	@echo 'all (default)  programs in build/bin, libraries in build/lib, manual and completion in build/doc'
 	@echo 'unit           build and run the unit tests under ASan and UBSan'
+	@echo 'test-programs  build the programs of test/cr, which pytest dumps and restores (scripts/check runs all tests)'
+	@echo 'check-layers   includes point down only        check-style  sizes, licences, layout'
+	@echo 'check-state    no mutable file-scope variables lint         clang-tidy and cppcheck'
 	@echo 'format         lay the sources out with clang-format'
+	@echo 'install        to DESTDIR, below PREFIX (/usr/local)'
 	@echo 'clean          remove build/'
+	@echo 'Variables: CC=clang, CFLAGS, B=<build folder>, W=0 (warnings are not errors), V=1 (show the commands)'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
