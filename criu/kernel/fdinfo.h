@@ -55,7 +55,7 @@ struct fdinfo_epoll {
 	uint64_t data;
 	int64_t pos;
 	uint64_t ino;
-	uint32_t sdev;	/* as the kernel packs it: major << 20 | minor */
+	uint32_t sdev;  /* as the kernel packs it: major << 20 | minor */
 	bool has_inode; /* pos, ino, sdev are there */
 };
 
@@ -68,9 +68,9 @@ struct fdinfo_inotify {
 };
 
 struct fdinfo_fanotify_mark {
-	uint64_t ino;	/* inode marks */
+	uint64_t ino;   /* inode marks */
 	int32_t mnt_id; /* mount marks */
-	uint32_t sdev;	/* inode and superblock marks */
+	uint32_t sdev;  /* inode and superblock marks */
 	uint32_t mflags;
 	uint64_t mask, ignored_mask;
 	struct fdinfo_handle handle;
@@ -104,7 +104,7 @@ struct fdinfo {
 			interval_nsec; /* value: what is left */
 	} timerfd;
 	struct {
-		pid_t pid;	   /* in our pid namespace; -1: it has been reaped */
+		pid_t pid;         /* in our pid namespace; -1: it has been reaped */
 		unsigned int n_ns; /* pids from ours down to its own */
 		pid_t ns_pid[33];
 	} pidfd;

@@ -10,7 +10,7 @@
 struct fd_link {
 	int fd;
 	const char *link; /* "/path", "/path (deleted)", "pipe:[123]", "anon_inode:[eventfd]", … */
-	struct stat st;	  /* of the file behind it */
+	struct stat st;   /* of the file behind it */
 };
 
 struct fd_list {

@@ -22,7 +22,7 @@ enum lock_access { LOCK_FOR_READ, LOCK_FOR_WRITE, LOCK_FOR_BOTH, LOCK_FOR_NONE }
 enum lock_lease { LOCK_NO_LEASE, LOCK_LEASE_ACTIVE, LOCK_LEASE_BREAKING, LOCK_LEASE_BREAKER };
 
 struct lock_facts {
-	uint64_t id;	 /* line number: a lock and those that wait for it share it */
+	uint64_t id;     /* line number: a lock and those that wait for it share it */
 	bool is_blocked; /* "->": waits for it */
 	bool is_mandatory;
 	enum lock_kind kind;

@@ -45,27 +45,27 @@ enum vma_flag {
 	VMA_UI = 1 << 30, /* userfaultfd minor */
 };
 
-#define VMA_SS	  (1ull << 31) /* shadow stack */
-#define VMA_SL	  (1ull << 32) /* sealed */
-#define VMA_LF	  (1ull << 33) /* lock on fault (MLOCK_ONFAULT) */
-#define VMA_DP	  (1ull << 34) /* droppable */
-#define VMA_GU	  (1ull << 35) /* may have guard regions (6.18 and later) */
-#define VMA_BT	  (1ull << 36) /* arm64 BTI */
-#define VMA_MT	  (1ull << 37) /* arm64 MTE */
+#define VMA_SS    (1ull << 31) /* shadow stack */
+#define VMA_SL    (1ull << 32) /* sealed */
+#define VMA_LF    (1ull << 33) /* lock on fault (MLOCK_ONFAULT) */
+#define VMA_DP    (1ull << 34) /* droppable */
+#define VMA_GU    (1ull << 35) /* may have guard regions (6.18 and later) */
+#define VMA_BT    (1ull << 36) /* arm64 BTI */
+#define VMA_MT    (1ull << 37) /* arm64 MTE */
 #define VMA_OTHER (1ull << 62) /* a flag that this table does not know */
 
 struct vma_facts {
 	uint64_t start, end; /* bytes */
-	uint64_t pgoff;	     /* offset in the file, bytes */
-	uint64_t inode;	     /* 0: not a file */
-	uint64_t flags;	     /* VMA_*; only if has_flags */
+	uint64_t pgoff;      /* offset in the file, bytes */
+	uint64_t inode;      /* 0: not a file */
+	uint64_t flags;      /* VMA_*; only if has_flags */
 	const char *path; /* unescaped, " (deleted)" taken away; "[heap]", "[stack]", "[anon:name]",
 			     "[vdso]"; "" if none */
 	uint32_t dev_major, dev_minor;
 	uint32_t page_size; /* of the kernel for this mapping: 4096, or that of hugetlb; only if
 			       has_flags */
-	uint8_t prot;	    /* PROT_* */
-	uint8_t pkey;	    /* protection key, 0: none; only if has_flags */
+	uint8_t prot;       /* PROT_* */
+	uint8_t pkey;       /* protection key, 0: none; only if has_flags */
 	bool is_shared;
 	bool is_deleted;
 	bool has_flags;
@@ -74,27 +74,30 @@ struct vma_facts {
 struct vma_list {
 	struct vma_facts *items; /* by address */
 	size_t n;
-	struct vma_texts *texts; /* owns the paths */
+	char *text; /* holds the paths */
 };
 
 /*
- * All mappings of the process behind dir (a descriptor of /proc/PID), without the flags of smaps:
- * cheap, no page table is walked. The task should be stopped, else the answer may be of several
- * moments. 0, or -errno (-ESRCH: it is gone).
+ * All mappings of the process behind dir (a descriptor of /proc/PID), without the flags of smaps.
+ * The task should be stopped, else the answer may be of several moments. 0, or -errno (-ESRCH: it
+ * is gone).
  */
 int maps_read(int dir, struct vma_list *ret);
 /*
- * Adds flags and page_size to items[first..first+n), which must be as maps_read() gave them.
- * Independent parts may be read by several threads at the same time, and it is the expensive half:
- * give each worker a part. -ESTALE: the mappings have changed.
+ * Adds flags, page_size and pkey to all items, which must be as maps_read() gave them: ten times as
+ * expensive, because the kernel prints two dozen lines for each mapping and can only begin at the
+ * first. What does not need the flags can run meanwhile; the other members are not touched.
+ * -ESTALE: the mappings have changed.
  */
-int maps_read_flags(int dir, struct vma_list *list, size_t first, size_t n);
+int maps_read_flags(int dir, struct vma_list *list);
 void vma_list_release(struct vma_list *list);
 
 /* The mapping that holds address, or NULL. */
 const struct vma_facts *vma_list_find(const struct vma_list *list, uint64_t address);
 
 int maps_parse(const char *text, size_t size, struct vma_list *ret);
+/* smaps of exactly these mappings. */
+int maps_parse_smaps(const char *text, size_t size, struct vma_list *list);
 /* Two-letter flags behind "VmFlags:". */
 int maps_parse_flags(const char *text, size_t size, uint64_t *ret);
 

