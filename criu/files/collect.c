@@ -17,6 +17,7 @@
 #include "files/files-priv.h"
 #include "kernel/fds.h"
 #include "kernel/kcmp.h"
+#include "mem/mem.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/fd.h"
@@ -247,6 +248,8 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, link);
 	facts.link = link;
 	facts.path_fd = fd;
+	if (mem_memfd_match(link, &facts.st))
+		return memfd_add_mapping(cr, &facts, ret_id);
 	err = reg_add(cr, &facts, flags, 0, true, &reg);
 	if (err)
 		return err;

@@ -112,6 +112,11 @@ struct file_kind {
 	 */
 	int (*restore)(struct cr *cr, struct task *task, struct file *file, int *ret_fd);
 	/*
+	 * In the process of a task: a description of its own of the same file with these flags, for
+	 * a mapping, an executable, a directory. NULL: files of this kind cannot be that.
+	 */
+	int (*open)(struct cr *cr, struct file *file, uint32_t flags, int *ret_fd);
+	/*
 	 * In the owner's process when all descriptors of the task are at their numbers (epoll
 	 * targets, inotify, timers to arm late, seals, unlinking of ghosts). May be NULL.
 	 */

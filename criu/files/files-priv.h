@@ -25,6 +25,7 @@ struct files {
 
 	/* dump */
 	struct kcmp_ids *kcmp;
+	struct hash mapped_memfds; /* hash of (dev, ino) -> struct memfd without descriptor */
 	struct hash links; /* hash of (dev, ino, path) -> first struct reg_file of that hash */
 	struct {
 		int kind;
@@ -96,6 +97,11 @@ extern const struct file_kind file_kind_reg;
 int reg_add(struct cr *cr, const struct fd_facts *facts, uint32_t flags, uint64_t pos,
 	    bool may_reuse, struct reg_file **ret);
 int reg_open(struct cr *cr, struct reg_file *reg, uint32_t flags, int *ret_fd);
+
+/* --- memfd.c --- */
+
+/* The entry for mappings of a shared memory object; facts->path_fd leads to it. */
+int memfd_add_mapping(struct cr *cr, const struct fd_facts *facts, uint32_t *ret_id);
 
 /* --- remap.c: names that no longer lead to the file --- */
 

@@ -137,6 +137,7 @@ void files_free(struct cr *cr)
 	hash_release(&files->by_id);
 	hash_release(&files->tables_by_id);
 	hash_release(&files->links);
+	hash_release(&files->mapped_memfds);
 	hash_release(&files->inherited);
 	free_messages(&files->fs);
 	kcmp_ids_free(files->kcmp);

@@ -397,6 +397,11 @@ static int reg_restore(struct cr *cr, struct task *task, struct file *file, int 
 	return 0;
 }
 
+static int reg_open_file(struct cr *cr, struct file *file, uint32_t flags, int *ret_fd)
+{
+	return reg_open(cr, (struct reg_file *)file, flags, ret_fd);
+}
+
 static void reg_free(struct file *file)
 {
 	struct reg_file *reg = (struct reg_file *)file;
@@ -419,5 +424,6 @@ const struct file_kind file_kind_reg = {
 	.load = reg_load,
 	.link = reg_link,
 	.restore = reg_restore,
+	.open = reg_open_file,
 	.free = reg_free,
 };

@@ -360,7 +360,9 @@ int files_open(struct cr *cr, struct task *task, uint32_t id, uint32_t flags, in
 			cr, -EBADMSG,
 			"files.img: no file %#x, which a mapping or directory of %d refers to", id,
 			task->pid);
-	if (file->kind == &file_kind_reg)
-		return reg_open(cr, (struct reg_file *)file, flags, ret_fd);
-	return file->kind->restore(cr, task, file, ret_fd);
+	if (!file->kind->open)
+		return log_refuse(cr, -EBADMSG,
+				  "files.img: file %#x is of kind %s, which %d cannot map or run",
+				  id, file->kind->name, task->pid);
+	return file->kind->open(cr, file, flags, ret_fd);
 }
