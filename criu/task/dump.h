@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "images/core.pb-c.h"
+#include "images/inventory.pb-c.h"
 #include "kernel/proc.h"
 #include "pie/parasite-args.h"
 #include "task/task.h"
@@ -24,6 +25,7 @@ struct compel_session;
 struct freeze;
 struct kobj_ids;
 struct sock_filter;
+struct xsave_layout;
 
 /* Pending signals as PTRACE_PEEKSIGINFO gives them: raw siginfo_t, 128 bytes each, in the order they will be delivered. */
 #define SIGINFO_SIZE 128
@@ -46,12 +48,12 @@ struct thread_dump {
 	/* From /proc, by workers. */
 	struct proc_status status;
 	char comm[PROC_COMM_LEN];
-	struct proc_cgroups cgroups;
 	struct {
 		uint32_t policy, priority;
 		int32_t nice;
 	} sched;
 	uint64_t robust_list, robust_list_length;
+	char *lsm_profile, *lsm_sockcreate; /* NULL: none */
 
 	/* From ptrace, by the tracing thread. */
 	struct signal_queue pending;
@@ -68,7 +70,6 @@ struct thread_dump {
 
 	/* From the parasite. */
 	struct parasite_thread_facts facts;
-	uint32_t cg_set;
 };
 
 struct task_dump {
@@ -106,7 +107,9 @@ struct dump {
 	struct freeze *freeze;            /* task/freeze.c */
 	struct TaskKobjIdsEntry root_ids; /* of this tool, for the inventory */
 	struct kobj_ids *ids;             /* task/kobj-ids.c */
+	Lsmtype lsm;                      /* state/lsm.h: of this machine */
 	char *cgroups;                    /* text of our own /proc/self/cgroup */
+	struct xsave_layout *xsave;       /* arch/x86_64/fpu.h: CPUID is slow in a virtual machine */
 	uint64_t clocks[2][2];            /* CLOCK_MONOTONIC, CLOCK_BOOTTIME at the freeze: seconds, nanoseconds */
 	int script_status;                /* what the failing post-dump script exited with, 0: none failed */
 };

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The name of a thread, 15 bytes of any kind but zero: PR_SET_NAME, /proc/PID/task/TID/comm. The name of a process is that of its
+ * leader, and written once more for it: for zombies it is the only one.
+ */
+#include "state/parts.h"
+
+#include "cr.h"
+#include "images/core.pb-c.h"
+#include "kernel/proc.h"
+#include "task/dump.h"
+#include "task/task.h"
+#include "util/alloc.h"
+#include "util/log.h"
+
+static int comm_collect(struct cr *cr, struct thread *thread)
+{
+	int err = proc_read_comm(thread->dump->proc, thread->dump->comm);
+
+	if (err < 0)
+		return log_err(cr, err, "pid %d: read the name of thread %d", thread->task->pid,
+			       thread->tid);
+	return 0;
+}
+
+static int comm_dump_thread(struct cr *cr, struct thread *thread)
+{
+	thread->core->thread_core->comm = xstrdup(thread->dump->comm);
+	return 0;
+}
+
+static int comm_dump(struct cr *cr, struct task *task)
+{
+	struct thread *leader = &task->threads[0];
+
+	leader->core->tc->comm = xstrdup(task_is_alive(task) ? leader->dump->comm
+							     : task->dump->stat.comm);
+	return 0;
+}
+
+const struct task_part task_part_comm = {
+	.name = "comm",
+	.dump = comm_dump,
+};
+
+const struct thread_part thread_part_comm = {
+	.name = "comm",
+	.collect = comm_collect,
+	.dump = comm_dump_thread,
+};

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * seccomp(2): strict mode, or a chain of filters of which each new one comes on top of the older ones; every thread has its own. The
+ * filters of all threads stand in one image, each chain from the newest to the oldest, where `prev` leads from a filter to the next
+ * newer one: a reader begins with the oldest, which the thread's message names, and installs one after the other. Where all threads
+ * of a process have the same chain only the leader's is written, to be installed for all threads at once. Filters are the last thing
+ * to be restored, as they may forbid all the rest.
+ */
+#include "state/seccomp.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <string.h>
+
+#include "cr.h"
+#include "images/core.pb-c.h"
+#include "images/lib/image.h"
+#include "images/seccomp.pb-c.h"
+#include "state/message.h"
+#include "state/parts.h"
+#include "task/dump.h"
+#include "task/task.h"
+#include "util/log.h"
+
+static bool same_chain(const struct thread_dump *a, const struct thread_dump *b)
+{
+	if (a->status.seccomp != b->status.seccomp || a->n_filters != b->n_filters)
+		return false;
+	for (size_t i = 0; i < a->n_filters; i++) {
+		const struct seccomp_program *x = &a->filters[i], *y = &b->filters[i];
+
+		if (x->flags != y->flags || x->n != y->n ||
+		    memcmp(x->code, y->code, x->n * sizeof(*x->code)) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void add_chain(SeccompEntry *entry, struct thread_dump *thread, uint32_t flags)
+{
+	size_t first = entry->n_seccomp_filters, n = first + thread->n_filters;
+
+	entry->seccomp_filters =
+		xreallocarray(entry->seccomp_filters, n, sizeof(*entry->seccomp_filters));
+	for (size_t i = 0; i < thread->n_filters; i++) {
+		const struct seccomp_program *program = &thread->filters[i];
+		SeccompFilter *filter = message_new(&seccomp_filter__descriptor);
+
+		filter->filter.len = program->n * sizeof(*program->code);
+		filter->filter.data = xmemdup(program->code, filter->filter.len);
+		filter->has_flags = true;
+		filter->flags = program->flags | flags;
+		filter->has_prev = i > 0;
+		filter->prev = i > 0 ? (uint32_t)(first + i - 1) : 0;
+		entry->seccomp_filters[first + i] = filter;
+	}
+	entry->n_seccomp_filters = n;
+	thread->has_seccomp_id = true;
+	thread->seccomp_id = (uint32_t)(n - 1);
+}
+
+void seccomp_add_task(SeccompEntry *entry, struct task *task)
+{
+	struct thread *leader = &task->threads[0], *thread;
+	bool is_same = true;
+
+	task_for_each_thread (thread, task)
+		is_same &= same_chain(leader->dump, thread->dump);
+	if (is_same) {
+		if (leader->dump->n_filters)
+			add_chain(entry, leader->dump, SECCOMP_FILTER_FLAG_TSYNC);
+		return;
+	}
+	task_for_each_thread (thread, task)
+		if (thread->dump->n_filters)
+			add_chain(entry, thread->dump, 0);
+}
+
+int seccomp_dump_image(struct cr *cr)
+{
+	SeccompEntry *entry = message_new(&seccomp_entry__descriptor);
+	struct task *task;
+	int err;
+
+	tree_for_each_task (task, cr->tree)
+		if (task_is_alive(task))
+			seccomp_add_task(entry, task);
+	err = image_write_one(cr->images, IMAGE_SECCOMP, 0, &entry->base);
+	if (err < 0)
+		log_refuse(cr, err, "%s", image_last_error(cr->images));
+	image_message_free(entry);
+	return err;
+}
+
+static int seccomp_dump(struct cr *cr, struct thread *thread)
+{
+	ThreadCoreEntry *core = thread->core->thread_core;
+
+	if (thread->dump->status.seccomp == SECCOMP_MODE_DISABLED)
+		return 0;
+	core->has_seccomp_mode = true;
+	core->seccomp_mode = (SeccompMode)thread->dump->status.seccomp;
+	core->has_seccomp_filter = thread->dump->has_seccomp_id;
+	core->seccomp_filter = thread->dump->seccomp_id;
+	return 0;
+}
+
+const struct thread_part thread_part_seccomp = {
+	.name = "seccomp",
+	.dump = seccomp_dump,
+};
