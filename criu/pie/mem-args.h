@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the restorer blob does to the address space, as the host side of memory (mem/args.c) describes it. By then each mapping of
- * the task exists with its contents, protection, locks, advice and guards: at its final address, or, where something of ours was in
- * the way, at another one. What remains needs that our own code, libraries and stack are gone. In this order:
+ * What the restorer blob does to the address space, as the host side of memory (mem/args.c)
+ * describes it. By then each mapping of the task exists with its contents, protection, locks,
+ * advice and guards: at its final address, or, where something of ours was in the way, at another
+ * one. What remains needs that our own code, libraries and stack are gone. In this order:
  *
- *   1. `early`: each mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to). These are the vDSO and its data; no vDSO
- *      function may be called from here on.
+ *   1. `early`: each mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to). These are the
+ * vDSO and its data; no vDSO function may be called from here on.
  *   2. munmap everything below task_size that is neither in `keep` nor the blob's own.
  *   3. `moves`: the same call. The targets are free (each lies outside `keep` and the blob).
  *   4. prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map)), exe_fd filled in; close that descriptor.
- *   5. prctl(PR_SET_THP_DISABLE) if thp_disable; PR_SET_DUMPABLE, after the credentials, if dumpable is 0 or 1.
+ *   5. prctl(PR_SET_THP_DISABLE) if thp_disable; PR_SET_DUMPABLE, after the credentials, if
+ * dumpable is 0 or 1.
  */
 #ifndef CRIU_PIE_MEM_ARGS_H
 #define CRIU_PIE_MEM_ARGS_H
@@ -41,7 +43,7 @@ struct mem_args {
 	uint32_t thp_disable;
 	uint32_t auxv_words;
 	struct mem_move early[4];
-	struct mem_span *keep;  /* ascending, no two touch */
+	struct mem_span *keep; /* ascending, no two touch */
 	struct mem_move *moves;
 	struct mem_map_args map; /* auxv is the builder's to set, exe_fd is set */
 	uint64_t auxv[MEM_AUXV_WORDS];

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dump, second part: which pages of a task have to be saved. Private memory that is present or
+ * swapped out, is no zero page and, in a file mapping, was copied on write; the vDSO and rings of
+ * AIO whole; nothing of shared memory (objects.c), clock data and droppable memory. Neighbouring
+ * private mappings are asked for in one go: a task may have tens of thousands. Guard regions
+ * (MADV_GUARD_INSTALL) are found on the same way.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "compel/base/bits.h"
+#include "compel/base/cleanup.h"
+#include "cr.h"
+#include "kernel/pagemap.h"
+#include "mem/mem-priv.h"
+#include "task/task.h"
+#include "util/alloc.h"
+#include "util/log.h"
+
+void spans_add(struct spans *spans, uint64_t start, uint64_t end)
+{
+	if (spans->n && spans->items[spans->n - 1].end == start) {
+		spans->items[spans->n - 1].end = end;
+		return;
+	}
+	spans->items =
+		array_grow(spans->items, &spans->capacity, spans->n + 1, sizeof(*spans->items));
+	spans->items[spans->n++] = (struct span){start, end};
+}
+
+void spans_release(struct spans *spans)
+{
+	free(spans->items);
+	*spans = (struct spans){0};
+}
+
+struct scan {
+	struct mm *mm;
+	unsigned int at; /* mapping that the last region was in, or one before the next */
+};
+
+static uint32_t flags_of_pages(const struct vma *vma)
+{
+	return PE_PRESENT | vma_page_flags(vma) | (vma->prot & PROT_READ ? 0 : PAGES_FORCED);
+}
+
+/* Regions may reach over several mappings, but come in order. */
+static int add_region(void *arg, const struct page_run *region)
+{
+	struct scan *scan = arg;
+	struct mm_dump *dump = scan->mm->dump;
+
+	for (; scan->at < scan->mm->n_vmas; scan->at++) {
+		const struct vma *vma = &scan->mm->vmas[scan->at];
+		uint64_t start = MAX(vma->start, region->start);
+		uint64_t end = MIN(vma->end, region->end);
+
+		if (vma->start >= region->end)
+			break;
+		if (start < end && region->categories & PAGE_GUARD)
+			spans_add(&dump->guards, start, end);
+		else if (start < end && vma_has_private_pages(vma))
+			pages_add(&dump->pages, start, end, flags_of_pages(vma));
+		if (vma->end > region->end)
+			break;
+	}
+	return 0;
+}
+
+static struct page_query query_for(const struct pagemap *pagemap)
+{
+	uint64_t not = PAGE_FILE | (pagemap_knows(pagemap, PAGE_PFNZERO) ? PAGE_PFNZERO : 0);
+
+	return (struct page_query){
+		.inverted = not,
+		.all_of = not,
+		.any_of = PAGE_PRESENT | PAGE_SWAPPED,
+		.report = pagemap_knows(pagemap, PAGE_GUARD) ? PAGE_GUARD : 0,
+	};
+}
+
+static bool is_saved_whole(const struct vma *vma)
+{
+	return vma->status & (VMA_AREA_VDSO | VMA_AREA_AIORING);
+}
+
+/*
+ * Is it scanned, in one go with its neighbours? Others are left out: they may be large, and walking
+ * them is for nothing but guard regions, of which the kernel tells (6.18 and later) where they may
+ * be.
+ */
+static bool is_scanned(const struct vma *vma)
+{
+	return !is_saved_whole(vma) && (vma_has_private_pages(vma) || vma->facts->flags & VMA_GU);
+}
+
+static int scan_with(struct task *task, const struct pagemap *pagemap)
+{
+	const struct page_query query = query_for(pagemap);
+	struct mm *mm = task->mm;
+	struct scan scan = {.mm = mm};
+
+	for (unsigned int i = 0; i < mm->n_vmas; i++) {
+		const struct vma *vma = &mm->vmas[i];
+		unsigned int last = i;
+		int err;
+
+		if (is_saved_whole(vma))
+			pages_add(&mm->dump->pages, vma->start, vma->end, flags_of_pages(vma));
+		if (!is_scanned(vma))
+			continue;
+		while (last + 1 < mm->n_vmas && is_scanned(&mm->vmas[last + 1]))
+			last++;
+		scan.at = i;
+		err = pagemap_scan(pagemap, vma->start, mm->vmas[last].end, &query, add_region,
+				   &scan);
+		if (err)
+			return err;
+		for (; i < last; i++)
+			mm->dump->n_scanned += (mm->vmas[i].end - mm->vmas[i].start) / MEM_PAGE;
+		mm->dump->n_scanned += (mm->vmas[i].end - mm->vmas[i].start) / MEM_PAGE;
+	}
+	return 0;
+}
+
+int mem_scan(struct cr *cr, struct task *task)
+{
+	struct pagemap *pagemap;
+	int err;
+
+	err = pagemap_open(task_proc_fd(task), PAGEMAP_BEST, &pagemap);
+	if (err)
+		return log_err(cr, err, "pid %d: open its page map", task->host_pid);
+	err = scan_with(task, pagemap);
+	pagemap_free(pagemap);
+	if (err)
+		return log_err(cr, err, "pid %d: scan its pages", task->host_pid);
+	log_debug(cr, "pid %d: %" PRIu64 " pages in %zu runs", task->host_pid,
+		  task->mm->dump->pages.n_present, task->mm->dump->pages.n);
+	return 0;
+}
