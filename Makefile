@@ -170,6 +170,7 @@ clean:
 help:
 	@echo 'all (default)  programs in build/bin, libraries in build/lib, manual and completion in build/doc'
 	@echo 'unit           build and run the unit tests under ASan and UBSan'
+	@echo 'fuzz           build the fuzzers (clang) in build/fuzz'
 	@echo 'test-programs  build the programs of test/cr, which pytest dumps and restores (scripts/check runs all tests)'
 	@echo 'check-layers   includes point down only        check-style  sizes, licences, layout'
 	@echo 'check-state    no mutable file-scope variables lint         clang-tidy and cppcheck'

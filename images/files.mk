@@ -9,6 +9,7 @@ protos-gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
 images-src += $(protos-gen)
 generated  += $(B)/gen/images/stamp
 
+# A stamp, since all come from one call.
 $(protos-gen): $(B)/gen/images/stamp ;
 $(B)/gen/images/stamp: $(protos) images/files.mk
 	$(call say,PROTOC,images)

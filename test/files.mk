@@ -9,3 +9,5 @@ $(B)/test/cr/%: test/cr/%.c test/lib/crtest.h
 
 .PHONY: test-programs
 test-programs: $(cr-programs)
+
+include test/fuzz/files.mk

@@ -1,0 +1,22 @@
+# test/fuzz/fuzz-x.c becomes build/fuzz/x, with libFuzzer: run it as `build/fuzz/x -max_total_time=60 CORPUS...`. What it
+# links is fuzz-src-x: sources, from the top.
+FUZZ_CC    ?= clang
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1 -g
+fuzz-bins  := $(patsubst test/fuzz/fuzz-%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz-*.c))
+
+fuzz-src-image := $(images-src)
+
+.PHONY: fuzz
+fuzz: $(fuzz-bins)
+
+$(B)/fuzz/obj/%.o: %.c | $(generated)
+	$(call say,CC-FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(ALL_CFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+.SECONDEXPANSION:
+$(fuzz-bins): $(B)/fuzz/%: $(B)/fuzz/obj/test/fuzz/fuzz-%.o $$(addprefix $(B)/fuzz/obj/,$$(fuzz-src-$$*:.c=.o))
+	$(call say,LINK,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(B)/fuzz/obj/$(B)/gen/%.o: WARN := -w
