@@ -140,6 +140,8 @@ int files_dump(struct cr *cr)
 	for (size_t i = 0; !err && i < cr->files->n_tables; i++)
 		err = dump_table(cr, cr->files->tables[i]);
 	if (!err)
+		err = locks_dump(cr);
+	if (!err)
 		err = remap_dump(cr);
 	if (!err)
 		err = ghost_dump_all(cr);

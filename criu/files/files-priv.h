@@ -35,7 +35,9 @@ struct files {
 	struct ghosts *ghosts; /* ghost.c; both sides */
 
 	/* restore */
-	struct hash fs;        /* pid -> FsEntry */
+	struct hash fs; /* pid -> FsEntry */
+	struct FileLockEntry **locks;
+	size_t n_locks, locks_capacity;
 	struct hash inherited; /* hash of the key -> descriptor + 1 */
 	pid_t *helpers;
 	size_t n_helpers, helpers_capacity;
@@ -125,6 +127,12 @@ int inherit_load(struct cr *cr);
 int files_load_old(struct cr *cr);
 /* Makes the file of an entry, which it takes. */
 int file_load_entry(struct cr *cr, struct FileEntry *entry);
+
+/* --- locks.c --- */
+
+int locks_dump(struct cr *cr);
+int locks_load(struct cr *cr);
+int locks_restore_table(struct cr *cr, const struct fd_table *table);
 
 /* --- ghost.c: unlinked files, kept with their contents --- */
 

@@ -146,6 +146,9 @@ void files_free(struct cr *cr)
 	free(files->tables);
 	free(files->order);
 	free(files->helpers);
+	for (size_t i = 0; i < files->n_locks; i++)
+		image_message_free(files->locks[i]);
+	free(files->locks);
 	free(files);
 	cr->files = NULL;
 }

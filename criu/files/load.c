@@ -235,6 +235,8 @@ int files_load(struct cr *cr)
 	}
 	err = inherit_load(cr);
 	if (!err)
+		err = locks_load(cr);
+	if (!err)
 		err = link_files(cr);
 	return err ? err : settle_order(cr);
 }

@@ -336,7 +336,7 @@ static int restore_table(struct cr *cr, struct fd_table *table)
 		if (err)
 			return err;
 	}
-	return 0;
+	return locks_restore_table(cr, table);
 }
 
 int files_restore_task(struct cr *cr, struct task *task)
