@@ -65,8 +65,7 @@ struct thread_dump {
 	struct compel_regs *regs; /* registers, FPU, TLS, signal mask */
 
 	/* From struct rseq in its memory. */
-	uint64_t rseq_cs_pointer; /* rseq_cs that is to be written back just before the thread goes on, 0: none */
-	uint64_t rseq_abort_ip;   /* where the thread goes on instead of in its critical section, 0: it was in none */
+	uint64_t rseq_cs_pointer; /* to be written back just before the thread goes on, 0: nothing */
 
 	/* From the parasite. */
 	struct parasite_thread_facts facts;
@@ -125,6 +124,8 @@ int tree_list(struct cr *cr);
 int tree_freeze(struct cr *cr);
 /* What is said about a stopped thread by ptrace(2) alone. In the tracing thread. */
 int thread_peek(struct cr *cr, struct thread *thread);
+/* The rest of it, once task_collect() is through; seccomp filters hold again when the thread is let go. */
+int thread_peek_rest(struct cr *cr, struct thread *thread);
 /* /proc facts that more than one part needs: stat and status. A worker; not this thread's ptrace. */
 int task_collect(struct cr *cr, struct task *task);
 /* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be dumped. */
