@@ -15,11 +15,11 @@
 
 static int rseq_dump(struct cr *cr, struct thread *thread)
 {
-	const struct ptrace_rseq_configuration *rseq = &thread->dump->rseq;
+	const struct rseq_registration *rseq = &thread->dump->rseq;
 	RseqEntry *entry = message_new(&rseq_entry__descriptor);
 
-	entry->rseq_abi_pointer = rseq->rseq_abi_pointer;
-	entry->rseq_abi_size = rseq->rseq_abi_size;
+	entry->rseq_abi_pointer = rseq->pointer;
+	entry->rseq_abi_size = rseq->size;
 	entry->signature = rseq->signature;
 	entry->has_rseq_cs_pointer = thread->dump->rseq_cs_pointer != 0;
 	entry->rseq_cs_pointer = thread->dump->rseq_cs_pointer;

@@ -57,6 +57,12 @@ struct freeze {
 
 void freeze_free(struct freeze *freeze);
 
+/* kobj-ids.c */
+struct kobj_ids;
+/* The numbers of the tool's own objects. Before the freeze. 0 or -errno, logged. */
+int kobj_ids_start(struct cr *cr);
+void kobj_ids_free(struct kobj_ids *ids);
+
 /* seize.c: one process */
 
 struct frozen_task *frozen_task_new(pid_t pid);

@@ -7,7 +7,6 @@
 #ifndef CRIU_TASK_DUMP_H
 #define CRIU_TASK_DUMP_H
 
-#include <linux/ptrace.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,11 +33,30 @@ struct signal_queue {
 	size_t n, capacity;
 };
 
+/* As PTRACE_GET_RSEQ_CONFIGURATION fills it. */
+struct rseq_registration {
+	uint64_t pointer; /* of the struct rseq; 0: not registered */
+	uint32_t size, signature, flags, reserved;
+};
+
 /* A seccomp filter as it was installed. */
 struct seccomp_program {
 	struct sock_filter *code;
 	size_t n;
 	uint32_t flags; /* SECCOMP_FILTER_FLAG_* that ptrace(2) tells: LOG */
+};
+
+/* The kinds of namespaces, in the order in which they are numbered. */
+enum ns_index {
+	NS_PID,
+	NS_NET,
+	NS_IPC,
+	NS_UTS,
+	NS_TIME,
+	NS_MNT,
+	NS_USER,
+	NS_CGROUP,
+	NS_INDEXES,
 };
 
 struct thread_dump {
@@ -57,7 +75,7 @@ struct thread_dump {
 
 	/* From ptrace, by the tracing thread. */
 	struct signal_queue pending;
-	struct ptrace_rseq_configuration rseq;
+	struct rseq_registration rseq;
 	struct seccomp_program *filters; /* newest first */
 	size_t n_filters;
 	uint32_t seccomp_id; /* index of the oldest in seccomp.img, with mode filter and n_filters > 0 */
@@ -75,6 +93,7 @@ struct task_dump {
 	int proc;  /* /proc/PID, O_PATH */
 	int pidfd; /* -1 for a zombie */
 	struct proc_stat stat;
+	uint64_t namespaces[NS_INDEXES]; /* inodes; 0: no such kind */
 	uint32_t personality;
 	uint32_t loginuid;
 	bool has_loginuid;
@@ -86,19 +105,6 @@ struct task_dump {
 	struct compel_session *session; /* while infected */
 	struct parasite_task_args *facts; /* with n_timers timers */
 	size_t facts_size;
-};
-
-/* The ids of namespaces that ids-N.img has, in the order in which they are numbered. */
-enum ns_index {
-	NS_PID,
-	NS_NET,
-	NS_IPC,
-	NS_UTS,
-	NS_TIME,
-	NS_MNT,
-	NS_USER,
-	NS_CGROUP,
-	NS_INDEXES,
 };
 
 /* The state of the dump itself, off cr->dump. */
@@ -113,7 +119,11 @@ struct dump {
 	int script_status;                /* what the failing post-dump script exited with, 0: none failed */
 };
 
-struct dump *dump_new(void);
+/*
+ * Makes cr->dump, with what can be known before anything is touched. 0 or -errno, logged. dump_free() frees it and the whole
+ * tree, after mem_free() and files_free().
+ */
+int dump_start(struct cr *cr);
 void dump_free(struct cr *cr);
 
 /* The plan's steps, in this order. Each returns 0 or -errno, logged. */
@@ -126,8 +136,13 @@ int tree_freeze(struct cr *cr);
 int thread_peek(struct cr *cr, struct thread *thread);
 /* The rest of it, once task_collect() is through; seccomp filters hold again when the thread is let go. */
 int thread_peek_rest(struct cr *cr, struct thread *thread);
-/* /proc facts that more than one part needs: stat and status. A worker; not this thread's ptrace. */
+/* /proc facts that more than one part needs. Workers. Between the two of a thread its dump->proc is open. */
 int task_collect(struct cr *cr, struct task *task);
+int thread_collect(struct cr *cr, struct thread *thread);
+void thread_collect_end(struct thread *thread);
+void namespaces_read(int proc, uint64_t ret[NS_INDEXES]);
+/* Refuses namespaces other than the tool's own. */
+int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]);
 /* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be dumped. */
 int kobj_ids_collect(struct cr *cr);
 /* Runs the parasite in all tasks and takes it out again. */

@@ -102,7 +102,7 @@ static int abort_section(struct cr *cr, struct thread *thread, const struct rseq
 	err = compel_regs_set(thread->host_tid, thread->dump->regs);
 	if (err == 0)
 		err = write_memory(thread,
-				   thread->dump->rseq.rseq_abi_pointer +
+				   thread->dump->rseq.pointer +
 					   offsetof(struct rseq_head, section),
 				   &none, sizeof(none));
 	if (err < 0)
@@ -113,7 +113,7 @@ static int abort_section(struct cr *cr, struct thread *thread, const struct rseq
 
 static int peek_rseq(struct cr *cr, struct thread *thread)
 {
-	struct ptrace_rseq_configuration *rseq = &thread->dump->rseq;
+	struct rseq_registration *rseq = &thread->dump->rseq;
 	struct rseq_section section;
 	struct rseq_head head;
 	int err;
@@ -125,9 +125,9 @@ static int peek_rseq(struct cr *cr, struct thread *thread)
 		return log_err(cr, -errno, "pid %d: read the rseq registration of thread %d",
 			       thread->task->pid, thread->tid);
 	}
-	if (!rseq->rseq_abi_pointer)
+	if (!rseq->pointer)
 		return 0;
-	err = read_memory(thread, rseq->rseq_abi_pointer, &head, sizeof(head));
+	err = read_memory(thread, rseq->pointer, &head, sizeof(head));
 	if (err < 0)
 		return log_err(cr, err, "pid %d: read struct rseq of thread %d", thread->task->pid,
 			       thread->tid);
@@ -188,7 +188,7 @@ static void complete_queue(struct signal_queue *queue, uint64_t pending)
 
 static int peek_filter(struct cr *cr, struct thread *thread, uint64_t index)
 {
-	struct seccomp_metadata metadata = {.filter_off = index};
+	struct __ptrace_seccomp_metadata metadata = {.filter_off = index};
 	struct seccomp_program *program;
 	long n;
 

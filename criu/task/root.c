@@ -16,6 +16,7 @@
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "kernel/proc.h"
+#include "task/dump.h"
 #include "util/log.h"
 
 #define PF_KTHREAD_FLAG 0x00200000u
@@ -118,6 +119,14 @@ static int check_session(struct cr *cr, pid_t pid, const struct proc_stat *stat)
 	return err;
 }
 
+static int check_namespaces(struct cr *cr, pid_t pid, int dir)
+{
+	uint64_t theirs[NS_INDEXES];
+
+	namespaces_read(dir, theirs);
+	return namespaces_check(cr, pid, theirs);
+}
+
 int root_check(struct cr *cr, pid_t pid)
 {
 	_cleanup_close_ int dir = proc_open(pid);
@@ -145,6 +154,8 @@ int root_check(struct cr *cr, pid_t pid)
 		err = check_tracer(cr, pid, status.tracer_pid);
 	if (err == 0)
 		err = check_permission(cr, pid, dir);
+	if (err == 0)
+		err = check_namespaces(cr, pid, dir);
 	if (err == 0)
 		err = check_session(cr, pid, &stat);
 	proc_status_release(&status);

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Numbers for what the kernel lets tasks share: memory, descriptor table, paths (root, working directory), signal handlers, and the
+ * namespaces. Tasks with the same number have the same object. The tool takes its numbers first; a task whose namespace has the
+ * number of the tool's is in no namespace of its own.
+ *
+ * What a restore could not make again is refused: memory, paths or handlers shared between processes, descriptors shared with anyone
+ * but the parent, and namespaces of the tree's own.
+ */
+#include "task/dump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "compel/base/bits.h"
+#include "cr.h"
+#include "kernel/kcmp.h"
+#include "kernel/proc.h"
+#include "task/dump-priv.h"
+#include "util/alloc.h"
+#include "util/log.h"
+
+static const struct {
+	const char *file;
+	const char *name; /* for messages */
+} namespaces[NS_INDEXES] = {
+	[NS_PID] = {"ns/pid", "PID"},	[NS_NET] = {"ns/net", "network"},
+	[NS_IPC] = {"ns/ipc", "IPC"},	[NS_UTS] = {"ns/uts", "UTS"},
+	[NS_TIME] = {"ns/time", "time"}, [NS_MNT] = {"ns/mnt", "mount"},
+	[NS_USER] = {"ns/user", "user"}, [NS_CGROUP] = {"ns/cgroup", "control group"},
+};
+
+/* New children would be in another one than the task itself. */
+static const struct {
+	enum ns_index index;
+	const char *file;
+} for_children[] = {
+	{NS_PID, "ns/pid_for_children"},
+	{NS_TIME, "ns/time_for_children"},
+};
+
+struct kobj_ids {
+	struct kcmp_ids *vm, *files, *fs, *sighand;
+	uint64_t own[NS_INDEXES]; /* inodes of the namespaces of this tool, 0: the kernel has no such kind */
+};
+
+void namespaces_read(int proc, uint64_t ret[NS_INDEXES])
+{
+	struct stat st;
+
+	for (size_t i = 0; i < NS_INDEXES; i++)
+		ret[i] = fstatat(proc, namespaces[i].file, &st, 0) == 0 ? st.st_ino : 0;
+	/* Before its first child appears there, only this file tells of a namespace made by unshare(2). */
+	for (size_t i = 0; i < ARRAY_SIZE(for_children); i++)
+		if (fstatat(proc, for_children[i].file, &st, 0) == 0 &&
+		    st.st_ino != ret[for_children[i].index])
+			ret[for_children[i].index] = UINT64_MAX;
+}
+
+/* Ours are numbered one after the other, whatever the kernel has of them; others do not get this far. */
+static void number_namespaces(const struct kobj_ids *ids, TaskKobjIdsEntry *entry)
+{
+	uint32_t id = 0;
+
+	entry->has_pid_ns_id = entry->has_net_ns_id = entry->has_ipc_ns_id = true;
+	entry->has_uts_ns_id = entry->has_mnt_ns_id = entry->has_user_ns_id = true;
+	entry->pid_ns_id = ++id;
+	entry->net_ns_id = ++id;
+	entry->ipc_ns_id = ++id;
+	entry->uts_ns_id = ++id;
+	entry->has_time_ns_id = ids->own[NS_TIME] != 0;
+	entry->time_ns_id = entry->has_time_ns_id ? ++id : 0;
+	entry->mnt_ns_id = ++id;
+	entry->user_ns_id = ++id;
+	entry->has_cgroup_ns_id = ids->own[NS_CGROUP] != 0;
+	entry->cgroup_ns_id = entry->has_cgroup_ns_id ? ++id : 0;
+}
+
+/* Before anything is frozen: the tool's own numbers. */
+int kobj_ids_start(struct cr *cr)
+{
+	struct kobj_ids *ids = xcalloc(1, sizeof(*ids));
+	TaskKobjIdsEntry *entry = &cr->dump->root_ids;
+	pid_t self = getpid();
+	int proc, err;
+
+	cr->dump->ids = ids;
+	ids->vm = kcmp_ids_new(KCMP_KIND_VM, 1);
+	ids->files = kcmp_ids_new(KCMP_KIND_FILES, 1);
+	ids->fs = kcmp_ids_new(KCMP_KIND_FS, 1);
+	ids->sighand = kcmp_ids_new(KCMP_KIND_SIGHAND, 1);
+	task_kobj_ids_entry__init(entry);
+	err = kcmp_ids_get(ids->vm, self, 0, 0, &entry->vm_id, NULL);
+	if (err == 0)
+		err = kcmp_ids_get(ids->files, self, 0, 0, &entry->files_id, NULL);
+	if (err == 0)
+		err = kcmp_ids_get(ids->fs, self, 0, 0, &entry->fs_id, NULL);
+	if (err == 0)
+		err = kcmp_ids_get(ids->sighand, self, 0, 0, &entry->sighand_id, NULL);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: compare this tool with itself", self);
+	proc = proc_open(self);
+	if (proc < 0)
+		return log_err(cr, proc, "pid %d: open our own folder in /proc", self);
+	namespaces_read(proc, ids->own);
+	close(proc);
+	number_namespaces(ids, entry);
+	return 0;
+}
+
+void kobj_ids_free(struct kobj_ids *ids)
+{
+	if (!ids)
+		return;
+	kcmp_ids_free(ids->vm);
+	kcmp_ids_free(ids->files);
+	kcmp_ids_free(ids->fs);
+	kcmp_ids_free(ids->sighand);
+	free(ids);
+}
+
+int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES])
+{
+	for (size_t i = 0; i < NS_INDEXES; i++) {
+		int err;
+
+		if (theirs[i] == cr->dump->ids->own[i])
+			continue;
+		err = log_refuse(cr, -EOPNOTSUPP, "pid %d: has a %s namespace of its own", pid,
+				 namespaces[i].name);
+		log_remedy(cr, "only trees in the namespaces of this tool can be dumped");
+		return err;
+	}
+	return 0;
+}
+
+/* The process before task that has the same object; none: this tool itself. */
+static pid_t find_sharer(struct cr *cr, const struct task *task, size_t field, uint32_t id)
+{
+	for (size_t i = 0; i < task->index; i++) {
+		const struct task *other = cr->tree->by_index[i];
+
+		if (other->ids && *(const uint32_t *)((const char *)other->ids + field) == id)
+			return other->pid;
+	}
+	return getpid();
+}
+
+struct kobj {
+	const char *name;
+	size_t kcmp;  /* offset of the struct kcmp_ids in struct kobj_ids */
+	size_t field; /* offset in the message */
+	bool parent_may_share;
+};
+
+#define KOBJ(id, text, may_share)                                                                  \
+	{                                                                                          \
+		text, offsetof(struct kobj_ids, id), offsetof(TaskKobjIdsEntry, id##_id), may_share \
+	}
+
+static const struct kobj kobjs[] = {
+	KOBJ(vm, "memory", false),
+	KOBJ(files, "descriptor table", true),
+	KOBJ(fs, "root and working directory", false),
+	KOBJ(sighand, "signal handlers", false),
+};
+
+static int number_kobj(struct cr *cr, struct task *task, const struct kobj *kobj)
+{
+	struct kcmp_ids *ids = *(struct kcmp_ids **)((char *)cr->dump->ids + kobj->kcmp);
+	uint32_t *id = (uint32_t *)((char *)task->ids + kobj->field);
+	const struct task *parent = task->parent;
+	bool is_new;
+	int err = kcmp_ids_get(ids, task->host_pid, 0, 0, id, &is_new);
+
+	if (err < 0)
+		return log_err(cr, err, "pid %d: compare its %s", task->pid, kobj->name);
+	if (is_new)
+		return 0;
+	if (kobj->parent_may_share && parent && parent->ids->files_id == *id)
+		return 0;
+	return log_refuse(cr, -EOPNOTSUPP, "pid %d: shares its %s with process %d", task->pid,
+			  kobj->name, find_sharer(cr, task, kobj->field, *id));
+}
+
+static int number_task(struct cr *cr, struct task *task)
+{
+	TaskKobjIdsEntry *entry = xmalloc(sizeof(*entry));
+	int err;
+
+	task_kobj_ids_entry__init(entry);
+	task->ids = entry;
+	for (size_t i = 0; i < ARRAY_SIZE(kobjs); i++) {
+		err = number_kobj(cr, task, &kobjs[i]);
+		if (err < 0)
+			return err;
+	}
+	err = namespaces_check(cr, task->pid, task->dump->namespaces);
+	if (err == 0)
+		number_namespaces(cr->dump->ids, entry);
+	return err;
+}
+
+int kobj_ids_collect(struct cr *cr)
+{
+	struct task *task;
+	int err;
+
+	tree_for_each_task (task, cr->tree) {
+		err = task_is_alive(task) ? number_task(cr, task) : 0;
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
