@@ -29,8 +29,7 @@ enum fdinfo_has {
 	FDINFO_SEMAPHORE = 1 << 11,
 	FDINFO_TUN = 1 << 12,
 	FDINFO_MNT_ID = 1 << 13,
-	FDINFO_MEMFD_SECRET = 1 << 14,
-	FDINFO_DMABUF = 1 << 15,
+	FDINFO_DMABUF = 1 << 14,
 };
 
 enum fdinfo_kind {

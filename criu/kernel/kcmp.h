@@ -40,8 +40,8 @@ void kcmp_ids_free(struct kcmp_ids *ids);
 /*
  * The number of the object of pid (descriptor index for files); a new one if nobody had it before,
  * then *ret_is_new is true (may be NULL). key: what is known to differ between different objects
- * only if it differs, 0 if nothing is. Tasks must not be running. cookie (may be NULL) is kept with
- * a new object. 0 or -errno.
+ * only if it differs, 0 if nothing is. The tasks must stay as they are
+ * for as long as ids is used. 0 or -errno.
  */
 int kcmp_ids_get(struct kcmp_ids *ids, pid_t pid, unsigned int index, uint64_t key,
 		 uint32_t *ret_id, bool *ret_is_new);
