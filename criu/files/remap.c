@@ -79,7 +79,6 @@ static int link_remap(struct cr *cr, struct reg_file *reg)
 	const struct fd_facts *f = &reg->file.facts;
 	_cleanup_free_ char *folder = xstrdup(reg->name);
 	_cleanup_free_ char *name = NULL;
-	_cleanup_close_ int fd = -1;
 	struct reg_file *linked;
 	uint32_t id = kcmp_ids_take(cr->files->kcmp);
 	char source[64];
