@@ -156,13 +156,8 @@ check-layers check-style check-state: check-%:
 
 check-state: all
 
-# One analyser run a file, as many at a time as there are CPUs; $(B)/gen is there once everything is built.
 lint: all
-	$(Q)printf '%s\n' $(sort $(filter-out $(B)/%,$(filter %.c,$(host-src) $(criu-main)))) | \
-		xargs -P $$(nproc) -n 4 clang-tidy --quiet --warnings-as-errors='*' 2>&1 \
-		-- -std=gnu11 $(CPPFLAGS) | { ! grep -v ' warnings\? \(generated\|treated as\)' ; }
-	$(Q)cppcheck -q -j $$(nproc) --error-exitcode=1 --std=c11 --inline-suppr --suppressions-list=scripts/cppcheck-allowed \
-		$(filter -D% -I%,$(CPPFLAGS)) $(sort $(filter-out $(B)/%,$(filter %.c,$(host-src) $(criu-main))))
+	$(Q)scripts/lint
 
 clean:
 	rm -rf $(B)
