@@ -23,7 +23,7 @@ struct cr {
 	struct mem *mem;              /* mem/mem.h */
 	struct ns *ns;                /* ns/ns.h */
 	struct plugins *plugins;      /* plugin/plugin.h */
-	struct restore *restore;      /* engine/stages.h: memory that coordinator and tasks share on restore */
+	struct restore *restore;      /* task/restore.h: what is known while it is being restored */
 };
 
 #endif

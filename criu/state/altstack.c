@@ -5,7 +5,10 @@
  */
 #include "state/parts.h"
 
+#include <signal.h>
+
 #include "images/core.pb-c.h"
+#include "state/args-builder.h"
 #include "state/message.h"
 #include "task/dump.h"
 #include "task/task.h"
@@ -21,7 +24,23 @@ static int altstack_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int altstack_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const ThreadSasEntry *entry = thread->core->thread_core->sas;
+	struct thread_args *t = args_thread(args, (size_t)(thread - thread->task->threads));
+
+	if (!entry)
+		return 0;
+	t->has_altstack = 1;
+	t->altstack_sp = entry->ss_sp;
+	t->altstack_size = entry->ss_size;
+	/* SS_ONSTACK only tells where the stack pointer was. */
+	t->altstack_flags = entry->ss_flags & ~(uint32_t)SS_ONSTACK;
+	return 0;
+}
+
 const struct thread_part thread_part_altstack = {
 	.name = "altstack",
 	.dump = altstack_dump,
+	.load = altstack_load,
 };

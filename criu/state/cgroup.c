@@ -12,7 +12,9 @@
 #include "cli/options.h"
 #include "cr.h"
 #include "images/core.pb-c.h"
+#include "images/inventory.pb-c.h"
 #include "task/dump.h"
+#include "task/restore.h"
 #include "task/task.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -61,8 +63,25 @@ static int cgroup_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int cgroup_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const InventoryEntry *inventory = cr->restore->inventory;
+	const ThreadCoreEntry *core = thread->core->thread_core;
+	int err;
+
+	if (cr->opts->manage_cgroups <= CGROUP_MODE_NONE || !core->has_cg_set ||
+	    !inventory->has_root_cg_set || core->cg_set == inventory->root_cg_set)
+		return 0;
+	err = log_refuse(cr, -EOPNOTSUPP,
+			 "pid %d: thread %d was in a control group of its own (set %u), which cannot be restored yet",
+			 thread->task->pid, thread->tid, core->cg_set);
+	log_remedy(cr, "give --manage-cgroups=none to restore into the control groups of this tool");
+	return err;
+}
+
 const struct thread_part thread_part_cgroup = {
 	.name = "cgroup",
 	.collect = cgroup_collect,
 	.dump = cgroup_dump,
+	.load = cgroup_load,
 };

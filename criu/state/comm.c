@@ -5,9 +5,13 @@
  */
 #include "state/parts.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "cr.h"
 #include "images/core.pb-c.h"
 #include "kernel/proc.h"
+#include "state/args-builder.h"
 #include "task/dump.h"
 #include "task/task.h"
 #include "util/alloc.h"
@@ -38,6 +42,20 @@ static int comm_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
+static int comm_load_thread(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	struct thread_args *t = args_thread(args, (size_t)(thread - thread->task->threads));
+	const char *comm = thread->core->thread_core->comm;
+
+	if (!comm)
+		comm = thread->task->threads[0].core->tc->comm;
+	if (strlen(comm) >= sizeof(t->comm))
+		return log_refuse(cr, -EBADMSG, "core-%d.img: field comm: is longer than 15 bytes",
+				  thread->tid);
+	strcpy(t->comm, comm);
+	return 0;
+}
+
 const struct task_part task_part_comm = {
 	.name = "comm",
 	.dump = comm_dump,
@@ -47,4 +65,5 @@ const struct thread_part thread_part_comm = {
 	.name = "comm",
 	.collect = comm_collect,
 	.dump = comm_dump_thread,
+	.load = comm_load_thread,
 };

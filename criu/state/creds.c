@@ -6,11 +6,20 @@
  */
 #include "state/parts.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "cr.h"
 #include "images/core.pb-c.h"
 #include "images/creds.pb-c.h"
+#include "state/args-builder.h"
 #include "state/message.h"
 #include "task/dump.h"
+#include "task/restore.h"
 #include "task/task.h"
+#include "util/log.h"
 
 static uint32_t *cap_words(uint64_t set, size_t *ret_n)
 {
@@ -52,7 +61,96 @@ static int creds_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static uint64_t cap_set(const uint32_t *words, size_t n)
+{
+	return (n > 0 ? words[0] : 0) | (n > 1 ? (uint64_t)words[1] << 32 : 0);
+}
+
+static uint64_t load_set(struct cr *cr, const struct thread *thread, const char *name,
+			 const uint32_t *words, size_t n, uint64_t known)
+{
+	uint64_t set = cap_set(words, n);
+
+	if (set & ~known && set != UINT64_MAX)
+		log_warn(cr, "pid %d: %s capabilities %#" PRIx64 " are not known to this kernel",
+			 thread->task->pid, name, set & ~known);
+	return set & known;
+}
+
+static int check_caps(struct cr *cr, const struct thread *thread, const struct creds_args *c,
+		      uint64_t bounding)
+{
+	const struct proc_status *own = &cr->restore->own;
+	uint64_t lacking = (c->cap_permitted & ~own->cap_permitted) | (bounding & ~own->cap_bounding) |
+			   (c->cap_inheritable & ~(own->cap_inheritable | own->cap_permitted));
+
+	if (c->cap_effective & ~c->cap_permitted)
+		return log_refuse(cr, -EBADMSG,
+				  "core-%d.img: field creds.cap_eff: has more than cap_prm", thread->tid);
+	if (c->cap_ambient & ~(c->cap_permitted & c->cap_inheritable))
+		return log_refuse(cr, -EBADMSG,
+				  "core-%d.img: field creds.cap_amb: has more than cap_prm and cap_inh",
+				  thread->tid);
+	if (!lacking)
+		return 0;
+	log_refuse(cr, -EPERM, "pid %d: had capabilities %#" PRIx64 ", which this tool cannot give",
+		   thread->task->pid, lacking);
+	log_remedy(cr, "restore with these capabilities in the permitted and bounding sets");
+	return -EPERM;
+}
+
+static bool is_own(const struct cr *cr, const CredsEntry *e, const struct creds_args *c)
+{
+	const struct proc_status *own = &cr->restore->own;
+
+	return e->uid == own->uid[0] && e->euid == own->uid[1] && e->suid == own->uid[2] &&
+	       e->fsuid == own->uid[3] && e->gid == own->gid[0] && e->egid == own->gid[1] &&
+	       e->sgid == own->gid[2] && e->fsgid == own->gid[3] &&
+	       c->cap_inheritable == own->cap_inheritable &&
+	       c->cap_permitted == own->cap_permitted && c->cap_effective == own->cap_effective &&
+	       c->cap_ambient == own->cap_ambient && !c->cap_drop &&
+	       e->secbits == cr->restore->own_securebits && e->n_groups == own->n_groups &&
+	       memcmp(e->groups, own->groups, e->n_groups * sizeof(*e->groups)) == 0;
+}
+
+static int creds_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const CredsEntry *e = thread->core->thread_core->creds;
+	struct thread_args *t = args_thread(args, (size_t)(thread - thread->task->threads));
+	uint64_t known = cr->restore->known_caps, bounding;
+	struct creds_args c = {0};
+	int err;
+
+	if (!e)
+		return log_refuse(cr, -EBADMSG, "core-%d.img: field thread_core.creds: is missing",
+				  thread->tid);
+	if (cr->restore->own.no_new_privs && !e->no_new_privs)
+		log_warn(cr, "pid %d: cannot lose no_new_privs, which this tool has",
+			 thread->task->pid);
+	t->no_new_privs = e->no_new_privs != 0;
+
+	c.uid = e->uid, c.euid = e->euid, c.suid = e->suid, c.fsuid = e->fsuid;
+	c.gid = e->gid, c.egid = e->egid, c.sgid = e->sgid, c.fsgid = e->fsgid;
+	c.securebits = e->secbits;
+	c.cap_own = cr->restore->own.cap_permitted;
+	c.cap_inheritable = load_set(cr, thread, "inheritable", e->cap_inh, e->n_cap_inh, known);
+	c.cap_permitted = load_set(cr, thread, "permitted", e->cap_prm, e->n_cap_prm, known);
+	c.cap_effective = load_set(cr, thread, "effective", e->cap_eff, e->n_cap_eff, known);
+	c.cap_ambient = load_set(cr, thread, "ambient", e->cap_amb, e->n_cap_amb, known);
+	bounding = load_set(cr, thread, "bounding", e->cap_bnd, e->n_cap_bnd, known);
+	c.cap_drop = cr->restore->own.cap_bounding & ~bounding;
+	err = check_caps(cr, thread, &c, bounding);
+	if (err)
+		return err;
+	c.is_set = !is_own(cr, e, &c);
+	if (c.is_set)
+		c.groups = args_put(args, e->groups, sizeof(*e->groups), e->n_groups);
+	args_thread(args, (size_t)(thread - thread->task->threads))->creds = c;
+	return 0;
+}
+
 const struct thread_part thread_part_creds = {
 	.name = "creds",
 	.dump = creds_dump,
+	.load = creds_load,
 };

@@ -105,8 +105,20 @@ static int lsm_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int lsm_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const CredsEntry *creds = thread->core->thread_core->creds;
+
+	if (!creds || (!creds->lsm_profile && !creds->lsm_sockcreate))
+		return 0;
+	return log_refuse(cr, -ENOTSUP,
+			  "pid %d: thread %d has the security label %s, which cannot be restored yet",
+			  thread->task->pid, thread->tid, creds->lsm_profile ?: creds->lsm_sockcreate);
+}
+
 const struct thread_part thread_part_lsm = {
 	.name = "lsm",
 	.collect = lsm_collect,
 	.dump = lsm_dump,
+	.load = lsm_load,
 };

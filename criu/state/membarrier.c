@@ -6,6 +6,7 @@
 #include "state/parts.h"
 
 #include "images/core.pb-c.h"
+#include "state/args-builder.h"
 #include "task/dump.h"
 #include "task/task.h"
 
@@ -19,7 +20,14 @@ static int membarrier_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
+static int membarrier_load(struct cr *cr, struct task *task, struct args_builder *args)
+{
+	args_task(args)->membarrier = task->threads[0].core->tc->membarrier_registration_mask;
+	return 0;
+}
+
 const struct task_part task_part_membarrier = {
 	.name = "membarrier",
 	.dump = membarrier_dump,
+	.load = membarrier_load,
 };

@@ -5,12 +5,16 @@
  */
 #include "state/parts.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "images/core.pb-c.h"
 #include "images/timer.pb-c.h"
 #include "kernel/proc.h"
+#include "state/args-builder.h"
 #include "state/message.h"
 #include "task/dump.h"
 #include "task/task.h"
@@ -62,8 +66,80 @@ static int posix_timer_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct posix_timer_args *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static const char *timer_fault(const struct task *task, const PosixTimerEntry *entry)
+{
+	if (entry->it_id > INT32_MAX)
+		return "it_id: is no id of a timer";
+	if (entry->insec >= 1000000000 || entry->vnsec >= 1000000000)
+		return "a thousand million nanoseconds or more";
+	if (entry->it_sigev_notify & ~(uint32_t)(SIGEV_NONE | SIGEV_THREAD | SIGEV_THREAD_ID))
+		return "it_sigev_notify: is no kind of notification";
+	if (entry->it_sigev_notify != SIGEV_NONE && (!entry->si_signo || entry->si_signo > 64))
+		return "si_signo: is no signal";
+	if (!(entry->it_sigev_notify & SIGEV_THREAD_ID))
+		return NULL;
+	if (!entry->has_notify_thread_id)
+		return "notify_thread_id: is missing";
+	for (size_t i = 0; i < task->n_threads; i++)
+		if (task->threads[i].tid == entry->notify_thread_id)
+			return NULL;
+	return "notify_thread_id: is no thread of the process";
+}
+
+static struct posix_timer_args one_load(const PosixTimerEntry *entry)
+{
+	struct posix_timer_args timer = {
+		.id = (int32_t)entry->it_id,
+		.clock = (int32_t)entry->clock_id,
+		.signo = (int32_t)entry->si_signo,
+		.notify = (int32_t)entry->it_sigev_notify,
+		.notify_tid = entry->notify_thread_id,
+		.sival = entry->sival_ptr,
+		.interval_sec = (int64_t)entry->isec,
+		.interval_nsec = (int64_t)entry->insec,
+		.value_sec = (int64_t)entry->vsec,
+		.value_nsec = (int64_t)entry->vnsec,
+	};
+
+	/* A period whose expiry is just being delivered has no time left: it goes on with the next. */
+	if (!timer.value_sec && !timer.value_nsec) {
+		timer.value_sec = timer.interval_sec;
+		timer.value_nsec = timer.interval_nsec;
+	}
+	return timer;
+}
+
+static int posix_timer_load(struct cr *cr, struct task *task, struct args_builder *args)
+{
+	const TaskTimersEntry *timers = task->threads[0].core->tc->timers;
+	_cleanup_free_ struct posix_timer_args *list =
+		xcalloc(timers->n_posix, sizeof(*list));
+	struct args_ref ref;
+
+	for (size_t i = 0; i < timers->n_posix; i++) {
+		const char *fault = timer_fault(task, timers->posix[i]);
+
+		if (fault)
+			return log_refuse(cr, -EBADMSG, "core-%d.img: field timers.posix[%zu].%s",
+					  task->pid, i, fault);
+		list[i] = one_load(timers->posix[i]);
+	}
+	qsort(list, timers->n_posix, sizeof(*list), by_id);
+	ref = args_put(args, list, sizeof(*list), timers->n_posix);
+	args_task(args)->posix_timers = ref;
+	return 0;
+}
+
 const struct task_part task_part_posix_timer = {
 	.name = "posix-timer",
 	.collect = posix_timer_collect,
 	.dump = posix_timer_dump,
+	.load = posix_timer_load,
 };

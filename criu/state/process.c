@@ -6,9 +6,14 @@
  */
 #include "state/parts.h"
 
+#include <errno.h>
+#include <signal.h>
+
+#include "cr.h"
 #include "images/core.pb-c.h"
 #include "task/dump.h"
 #include "task/task.h"
+#include "util/log.h"
 
 static int process_dump(struct cr *cr, struct task *task)
 {
@@ -24,7 +29,21 @@ static int process_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
+static int process_load(struct cr *cr, struct task *task, struct args_builder *args)
+{
+	const TaskCoreEntry *tc = task->threads[0].core->tc;
+
+	if (task->state != TASK_STOPPED || !tc->has_stop_signo)
+		return 0;
+	if (tc->stop_signo == SIGSTOP || tc->stop_signo == SIGTSTP || tc->stop_signo == SIGTTIN ||
+	    tc->stop_signo == SIGTTOU)
+		return 0;
+	return log_refuse(cr, -EBADMSG, "core-%d.img: field tc.stop_signo: %u stops no process",
+			  task->pid, tc->stop_signo);
+}
+
 const struct task_part task_part_process = {
 	.name = "process",
 	.dump = process_dump,
+	.load = process_load,
 };

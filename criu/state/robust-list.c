@@ -6,11 +6,13 @@
 #include "state/parts.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cr.h"
 #include "images/core.pb-c.h"
+#include "state/args-builder.h"
 #include "task/dump.h"
 #include "task/task.h"
 #include "util/log.h"
@@ -37,8 +39,25 @@ static int robust_list_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int robust_list_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const ThreadCoreEntry *core = thread->core->thread_core;
+	struct thread_args *t = args_thread(args, (size_t)(thread - thread->task->threads));
+
+	if (!core->futex_rla)
+		return 0;
+	if (core->futex_rla_len != sizeof(struct robust_list_head))
+		return log_refuse(cr, -EBADMSG, "core-%d.img: field futex_rla_len: %u, not %zu",
+				  thread->tid, core->futex_rla_len,
+				  sizeof(struct robust_list_head));
+	t->robust_head = core->futex_rla;
+	t->robust_size = core->futex_rla_len;
+	return 0;
+}
+
 const struct thread_part thread_part_robust_list = {
 	.name = "robust-list",
 	.collect = robust_list_collect,
 	.dump = robust_list_dump,
+	.load = robust_list_load,
 };

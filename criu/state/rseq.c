@@ -9,6 +9,7 @@
 
 #include "images/core.pb-c.h"
 #include "images/rseq.pb-c.h"
+#include "state/args-builder.h"
 #include "state/message.h"
 #include "task/dump.h"
 #include "task/task.h"
@@ -27,7 +28,21 @@ static int rseq_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int rseq_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const RseqEntry *entry = thread->core->thread_core->rseq_entry;
+	struct thread_args *t = args_thread(args, (size_t)(thread - thread->task->threads));
+
+	if (!entry || !entry->rseq_abi_pointer)
+		return 0;
+	t->rseq_addr = entry->rseq_abi_pointer;
+	t->rseq_size = entry->rseq_abi_size;
+	t->rseq_signature = entry->signature;
+	return 0;
+}
+
 const struct thread_part thread_part_rseq = {
 	.name = "rseq",
 	.dump = rseq_dump,
+	.load = rseq_load,
 };

@@ -4,7 +4,7 @@
  * of SCHED_DEADLINE and of schedulers loaded as BPF programs have no place in the format: such threads are refused. Which CPUs a
  * thread may run on is not saved: it belongs to the machine.
  */
-#include "state/parts.h"
+#include "state/sched.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -14,6 +14,7 @@
 
 #include "cr.h"
 #include "images/core.pb-c.h"
+#include "state/parts.h"
 #include "task/dump.h"
 #include "task/task.h"
 #include "util/log.h"
@@ -69,8 +70,47 @@ static int sched_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int sched_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const ThreadCoreEntry *core = thread->core->thread_core;
+	int policy = (int)core->sched_policy & ~SCHED_RESET_ON_FORK;
+	const char *fault = NULL;
+
+	if (!is_known(policy))
+		fault = "sched_policy: is none that can be restored";
+	else if (is_real_time(policy) && (core->sched_prio < 1 || core->sched_prio > 99))
+		fault = "sched_prio: is no real-time priority";
+	else if (!is_real_time(policy) && core->sched_prio)
+		fault = "sched_prio: is not 0, though the policy has no priorities";
+	else if (core->sched_nice < -20 || core->sched_nice > 19)
+		fault = "sched_nice: is no nice value";
+	if (!fault)
+		return 0;
+	return log_refuse(cr, -EBADMSG, "core-%d.img: field thread_core.%s", thread->tid, fault);
+}
+
+int sched_restore(struct cr *cr, const struct thread *thread)
+{
+	const ThreadCoreEntry *core = thread->core->thread_core;
+	struct sched_param param = {.sched_priority = (int)core->sched_prio};
+	int policy = sched_getscheduler(thread->host_tid);
+	long nice = 20 - syscall(SYS_getpriority, PRIO_PROCESS, thread->host_tid);
+
+	if (nice != core->sched_nice &&
+	    setpriority(PRIO_PROCESS, (id_t)thread->host_tid, core->sched_nice) < 0)
+		return log_err(cr, -errno, "pid %d: set the nice value of thread %d to %d",
+			       thread->task->pid, thread->tid, core->sched_nice);
+	if ((policy != (int)core->sched_policy || core->sched_prio) &&
+	    sched_setscheduler(thread->host_tid, (int)core->sched_policy, &param) < 0)
+		return log_err(cr, -errno,
+			       "pid %d: set scheduling policy %#x and priority %u of thread %d",
+			       thread->task->pid, core->sched_policy, core->sched_prio, thread->tid);
+	return 0;
+}
+
 const struct thread_part thread_part_sched = {
 	.name = "sched",
 	.collect = sched_collect,
 	.dump = sched_dump,
+	.load = sched_load,
 };

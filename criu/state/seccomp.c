@@ -8,6 +8,7 @@
  */
 #include "state/seccomp.h"
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <string.h>
@@ -16,11 +17,16 @@
 #include "images/core.pb-c.h"
 #include "images/lib/image.h"
 #include "images/seccomp.pb-c.h"
+#include "state/args-builder.h"
 #include "state/message.h"
 #include "state/parts.h"
 #include "task/dump.h"
+#include "task/restore.h"
 #include "task/task.h"
 #include "util/log.h"
+
+/* The kernel allows 32768 instructions for all filters of a thread together. */
+#define SECCOMP_CHAIN_MAX 1024
 
 static bool same_chain(const struct thread_dump *a, const struct thread_dump *b)
 {
@@ -105,7 +111,84 @@ static int seccomp_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+int seccomp_load_image(struct cr *cr)
+{
+	_cleanup_image_ struct image *img = NULL;
+	int err = image_open(cr->images, IMAGE_SECCOMP, 0, &img);
+
+	if (err >= 0)
+		err = image_read(img, &cr->restore->seccomp);
+	return err < 0 ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
+}
+
+static const SeccompFilter *filter_find(struct cr *cr, uint32_t index)
+{
+	const SeccompEntry *entry = cr->restore->seccomp;
+
+	if (!entry || index >= entry->n_seccomp_filters)
+		return NULL;
+	return entry->seccomp_filters[index];
+}
+
+/* The chain that begins with the oldest filter, `first`; each leads to the next newer one. */
+static int chain_load(struct cr *cr, const struct thread *thread, uint32_t first,
+		      struct args_builder *args, struct args_ref *ret)
+{
+	struct seccomp_filter_args chain[SECCOMP_CHAIN_MAX];
+	const SeccompFilter *filter = filter_find(cr, first);
+	size_t n = 0;
+
+	for (; filter; filter = filter_find(cr, filter->prev)) {
+		size_t size = filter->filter.len;
+
+		if (!size || size % sizeof(struct sock_filter) ||
+		    size / sizeof(struct sock_filter) > BPF_MAXINSNS)
+			return log_refuse(cr, -EBADMSG,
+					  "seccomp.img: a filter of thread %d has %zu bytes",
+					  thread->tid, size);
+		if (n == SECCOMP_CHAIN_MAX)
+			return log_refuse(cr, -EBADMSG,
+					  "seccomp.img: the filters of thread %d lead in a circle",
+					  thread->tid);
+		chain[n].code = args_put(args, filter->filter.data, sizeof(struct sock_filter),
+					 size / sizeof(struct sock_filter));
+		chain[n].flags = filter->flags;
+		chain[n++].reserved = 0;
+		if (!filter->has_prev) {
+			*ret = args_put(args, chain, sizeof(*chain), n);
+			return 0;
+		}
+	}
+	return log_refuse(cr, -EBADMSG, "seccomp.img: no filter for index that thread %d refers to",
+			  thread->tid);
+}
+
+static int seccomp_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const ThreadCoreEntry *core = thread->core->thread_core;
+	size_t index = (size_t)(thread - thread->task->threads);
+	struct args_ref filters = {0};
+	int err;
+
+	if (!core->has_seccomp_mode || core->seccomp_mode == SECCOMP_MODE_DISABLED)
+		return 0;
+	if (core->seccomp_mode != SECCOMP_MODE_STRICT && core->seccomp_mode != SECCOMP_MODE_FILTER)
+		return log_refuse(cr, -EBADMSG, "core-%d.img: field seccomp_mode: %d is none",
+				  thread->tid, (int)core->seccomp_mode);
+	/* Without a chain of its own the leader's holds for it. */
+	if (core->seccomp_mode == SECCOMP_MODE_FILTER && core->has_seccomp_filter) {
+		err = chain_load(cr, thread, core->seccomp_filter, args, &filters);
+		if (err)
+			return err;
+	}
+	args_thread(args, index)->seccomp_mode = (uint32_t)core->seccomp_mode;
+	args_thread(args, index)->filters = filters;
+	cr->restore->has_seccomp = true;
+	return 0;
+}
+
 const struct thread_part thread_part_seccomp = {
 	.name = "seccomp",
 	.dump = seccomp_dump,
+	.load = seccomp_load,
 };

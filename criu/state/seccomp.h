@@ -20,4 +20,7 @@ void seccomp_add_task(struct SeccompEntry *entry, struct task *task);
 /* Dump, before the thread parts: numbers the filters of the tree and writes seccomp.img. 0 or -errno, logged. */
 int seccomp_dump_image(struct cr *cr);
 
+/* Restore, before the thread parts: reads seccomp.img, which may be missing. 0 or -errno, logged. */
+int seccomp_load_image(struct cr *cr);
+
 #endif

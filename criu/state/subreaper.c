@@ -6,6 +6,7 @@
 #include "state/parts.h"
 
 #include "images/core.pb-c.h"
+#include "state/args-builder.h"
 #include "task/dump.h"
 #include "task/task.h"
 
@@ -18,7 +19,14 @@ static int subreaper_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
+static int subreaper_load(struct cr *cr, struct task *task, struct args_builder *args)
+{
+	args_task(args)->child_subreaper = task->threads[0].core->tc->child_subreaper;
+	return 0;
+}
+
 const struct task_part task_part_subreaper = {
 	.name = "subreaper",
 	.dump = subreaper_dump,
+	.load = subreaper_load,
 };

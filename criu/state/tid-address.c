@@ -7,6 +7,7 @@
 
 #include "images/core-x86.pb-c.h"
 #include "images/core.pb-c.h"
+#include "state/args-builder.h"
 #include "task/dump.h"
 #include "task/task.h"
 
@@ -16,7 +17,15 @@ static int tid_address_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int tid_address_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	args_thread(args, (size_t)(thread - thread->task->threads))->clear_tid_addr =
+		thread->core->thread_info->clear_tid_addr;
+	return 0;
+}
+
 const struct thread_part thread_part_tid_address = {
 	.name = "tid-address",
 	.dump = tid_address_dump,
+	.load = tid_address_load,
 };

@@ -8,12 +8,38 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "compel/base/list.h"
+#include "kernel/proc.h"
 #include "task/task.h"
 
 struct cr;
+struct seeds;
+struct stages;
+struct restorer_shared;
+struct xsave_layout;
+struct InventoryEntry;
+struct SeccompEntry;
+
+/* A restore; cr->restore. Made by the engine, filled before the first fork, inherited by all tasks. */
+struct restore {
+	struct InventoryEntry *inventory;
+	struct SeccompEntry *seccomp;   /* NULL: no such image */
+	bool has_seccomp;               /* some thread has filters or strict mode */
+	struct proc_status own;         /* of this tool: credentials and capabilities that tasks start with */
+	uint32_t own_securebits;
+	uint64_t known_caps;            /* the capabilities that this kernel has */
+	struct xsave_layout *xsave;     /* arch/x86_64/fpu.h */
+	struct seeds *seeds;
+	struct stages *stages;          /* engine/stages.h */
+	/* What the blob's area begins with, in all processes; the code, arguments and stacks follow. */
+	struct restorer_shared *shared;
+	uint64_t area, area_size;
+	uint64_t entry;                 /* address of the blob's code to be entered */
+	uint64_t args;                  /* address where the arguments go */
+};
 
 /*
  * Reads pstree.img, and ids and cores of all its tasks, into cr->tree. Checks everything that concerns more than one part of the
