@@ -1,5 +1,5 @@
 criu-src += $(filter-out criu/cli/main.c,$(wildcard $(addprefix criu/,util/*.c kernel/*.c plugin/*.c task/*.c mem/*.c \
-	state/*.c files/*.c sockets/*.c ns/*.c ns/*/*.c engine/*.c service/*.c cli/*.c arch/$(ARCH)/*.c)))
+	state/*.c files/*.c files/*/*.c sockets/*.c ns/*.c ns/*/*.c engine/*.c service/*.c cli/*.c arch/$(ARCH)/*.c)))
 criu-main += $(wildcard criu/cli/main.c)
 
 blobs += restorer

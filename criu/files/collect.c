@@ -212,6 +212,9 @@ int files_collect(struct cr *cr)
 		if (file == last)
 			break;
 	}
+	err = locks_collect(cr);
+	if (err)
+		return err;
 	log_info(cr, "files: %zu descriptions in %zu tables", files->n, files->n_tables);
 	return 0;
 }

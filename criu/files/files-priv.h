@@ -12,6 +12,7 @@ struct kcmp_ids;
 struct arena;
 struct image;
 struct ghosts;
+struct ttys;
 
 #define FILES_MAX_IMAGES 8
 
@@ -32,6 +33,7 @@ struct files {
 		struct image *image;
 	} images[FILES_MAX_IMAGES];
 	size_t n_images;
+	struct ttys *ttys;     /* tty/tty.h; both sides */
 	struct ghosts *ghosts; /* ghost.c; both sides */
 
 	/* restore */
@@ -128,8 +130,20 @@ int files_load_old(struct cr *cr);
 /* Makes the file of an entry, which it takes. */
 int file_load_entry(struct cr *cr, struct FileEntry *entry);
 
+/* --- tty/ --- */
+
+int tty_restore_session(struct cr *cr, struct task *task);
+void ttys_free(struct ttys *ttys);
+/*
+ * In a task's process, before its turn: makes the file now if the task owns it (it is not made
+ * again), else waits until its owner has made it.
+ */
+int file_make_early(struct cr *cr, struct task *task, struct file *file);
+
 /* --- locks.c --- */
 
+/* Refuses locks that cannot be kept. */
+int locks_collect(struct cr *cr);
 int locks_dump(struct cr *cr);
 int locks_load(struct cr *cr);
 int locks_restore_table(struct cr *cr, const struct fd_table *table);

@@ -142,6 +142,7 @@ void files_free(struct cr *cr)
 	free_messages(&files->fs);
 	kcmp_ids_free(files->kcmp);
 	ghosts_free(files->ghosts);
+	ttys_free(files->ttys);
 	arena_free(files->arena);
 	free(files->tables);
 	free(files->order);

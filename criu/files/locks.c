@@ -82,26 +82,39 @@ static bool is_told_in_table(const struct file_holder *holder, uint32_t flag)
 	return false;
 }
 
-static int dump_lock(struct cr *cr, const struct file_holder *holder, const struct lock_facts *lock)
+static bool is_told(const struct file_holder *holder, const struct lock_facts *lock)
+{
+	uint32_t flag = flag_of(lock);
+
+	return lock->is_blocked || is_told_before(holder, flag) || is_told_in_table(holder, flag);
+}
+
+static int check_held(struct cr *cr, const struct file_holder *holder,
+		      const struct lock_facts *lock)
 {
 	const struct fd_facts *f = &holder->file->facts;
-	FileLockEntry e = FILE_LOCK_ENTRY__INIT;
-	struct image *img;
-	int err;
+	uint32_t flag = flag_of(lock);
 
-	e.flag = flag_of(lock);
-	if (lock->is_blocked || is_told_before(holder, e.flag) || is_told_in_table(holder, e.flag))
-		return 0;
-	if (!e.flag || lock->is_mandatory)
+	if (!flag || lock->is_mandatory)
 		return log_refuse(cr, -ENOTSUP,
 				  "%d: fd %d (%s): a lock of a kind that cannot be saved",
 				  holder->task->host_pid, holder->fd, f->link);
 	if (!cr->opts->file_locks) {
 		log_refuse(cr, -ENOLCK, "%d: fd %d (%s): a %s is held on it",
-			   holder->task->host_pid, holder->fd, f->link, flag_name(e.flag));
+			   holder->task->host_pid, holder->fd, f->link, flag_name(flag));
 		log_remedy(cr, "use --file-locks, on restore too");
 		return -ENOLCK;
 	}
+	return 0;
+}
+
+static int dump_lock(struct cr *cr, const struct file_holder *holder, const struct lock_facts *lock)
+{
+	FileLockEntry e = FILE_LOCK_ENTRY__INIT;
+	struct image *img;
+	int err;
+
+	e.flag = flag_of(lock);
 	e.type = lock->access == LOCK_FOR_READ    ? F_RDLCK
 		 : lock->access == LOCK_FOR_WRITE ? F_WRLCK
 						  : F_UNLCK;
@@ -118,7 +131,10 @@ static int dump_lock(struct cr *cr, const struct file_holder *holder, const stru
 	return err ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
 }
 
-int locks_dump(struct cr *cr)
+typedef int (*lock_visitor)(struct cr *cr, const struct file_holder *holder,
+			    const struct lock_facts *lock);
+
+static int visit_locks(struct cr *cr, lock_visitor visit)
 {
 	for (size_t t = 0; t < cr->files->n_tables; t++) {
 		const struct fd_table *table = cr->files->tables[t];
@@ -127,16 +143,28 @@ int locks_dump(struct cr *cr)
 			const struct fdinfo *info = table->facts[i].info;
 
 			for (size_t k = 0; k < info->n_items; k++) {
+				const struct lock_facts *lock = &info->items[k].lock;
 				int err = 0;
 
-				if (info->items[k].kind == FDINFO_LOCK)
-					err = dump_lock(cr, &table->fds[i], &info->items[k].lock);
+				if (info->items[k].kind == FDINFO_LOCK &&
+				    !is_told(&table->fds[i], lock))
+					err = visit(cr, &table->fds[i], lock);
 				if (err)
 					return err;
 			}
 		}
 	}
 	return 0;
+}
+
+int locks_collect(struct cr *cr)
+{
+	return visit_locks(cr, check_held);
+}
+
+int locks_dump(struct cr *cr)
+{
+	return visit_locks(cr, dump_lock);
 }
 
 static int check_lock(struct cr *cr, const FileLockEntry *e)

@@ -45,7 +45,8 @@ int files_prepare(struct cr *cr)
 	int err;
 
 	files->arena = arena_new(sizeof(struct files_shared) +
-				 (files->n + 1) * (sizeof(struct file_shared) + 16) + 4096);
+				 (files->n + 1) * (sizeof(struct file_shared) + 16) +
+				 cr->tree->n_tasks * sizeof(pid_t) + 4096);
 	files->shared = files->arena ? arena_alloc(files->arena, sizeof(*files->shared)) : NULL;
 	if (!files->shared)
 		return log_err(cr, -ENOMEM, "files: memory to share between the tasks");
@@ -237,6 +238,8 @@ static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
 	struct file_shared *shared = file->shared;
 	int fd, err;
 
+	if (futex_get(&shared->state) != FILE_NOT_YET)
+		return 0; /* made early */
 	err = wait_needs(cr, file);
 	if (err)
 		return err;
@@ -287,6 +290,11 @@ static bool is_owner(const struct file *file, const struct task *task)
 	return holder && holder->task == task;
 }
 
+int file_make_early(struct cr *cr, struct task *task, struct file *file)
+{
+	return is_owner(file, task) ? make_file(cr, task->fds, file) : wait_ready(cr, file);
+}
+
 static int take_others(struct cr *cr, struct fd_table *table)
 {
 	for (size_t i = 0; i < table->n_fds; i++) {
@@ -317,6 +325,9 @@ static int restore_table(struct cr *cr, struct fd_table *table)
 	int err;
 
 	fd_close_range(0, files->first_free_fd - 1);
+	err = tty_restore_session(cr, table->task);
+	if (err)
+		return err;
 	for (size_t i = 0; i < files->n; i++) {
 		if (!is_owner(files->order[i], table->task))
 			continue;
