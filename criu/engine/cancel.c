@@ -123,11 +123,10 @@ int plan_wait_fd(struct cr *cr, int fd, short events, int timeout_ms)
 			       {.fd = plan_cancel_fd(cr), .events = POLLIN}};
 	uint64_t end_us = time_now_us() + (uint64_t)MAX(timeout_ms, 0) * 1000;
 
+	/* A signal before the first poll(2) has made the eventfd readable. */
 	for (;;) {
 		int tick = progress_interval_ms(cr), wait_ms = tick, n;
 
-		if (plan_is_cancelled(cr))
-			return -ECANCELED;
 		if (timeout_ms >= 0) {
 			uint64_t now = time_now_us();
 			int left = now < end_us ? (int)((end_us - now + 999) / 1000) : 0;
@@ -138,6 +137,8 @@ int plan_wait_fd(struct cr *cr, int fd, short events, int timeout_ms)
 		n = poll(fds, 2, wait_ms);
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (plan_is_cancelled(cr))
+			return -ECANCELED;
 		if (n > 0 && fds[0].revents)
 			return fds[0].revents & POLLNVAL ? -EBADF : 1;
 		if (n == 0 && timeout_ms >= 0 && time_now_us() >= end_us)

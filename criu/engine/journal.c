@@ -19,6 +19,7 @@
 
 #include "compel/base/bits.h"
 #include "engine/journal.h"
+#include "images/lib/crc32c.h"
 #include "kernel/proc.h"
 #include "util/fd.h"
 
@@ -45,20 +46,6 @@ struct record {
 	uint32_t n_fields;
 	uint64_t time_ns;
 };
-
-/* CRC-32C, bit by bit: records are short and few. */
-static uint32_t crc32c(uint32_t crc, const void *data, size_t size)
-{
-	const unsigned char *bytes = data;
-
-	crc = ~crc;
-	while (size--) {
-		crc ^= *bytes++;
-		for (int i = 0; i < 8; i++)
-			crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1)));
-	}
-	return ~crc;
-}
 
 static uint32_t header_checksum(const struct header *header)
 {

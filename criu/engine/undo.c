@@ -23,6 +23,8 @@
 #include "engine/journal.h"
 #include "engine/undo.h"
 #include "images/lib/image.h"
+#include "kernel/proc.h"
+#include "util/alloc.h"
 #include "util/fd.h"
 
 #ifndef STATX_MNT_ID_UNIQUE
@@ -109,18 +111,14 @@ static int undo_remove(const struct undo_context *context, const char *const *fi
 	return unlinkat(dir, fields[2], AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* A name that the image library writes: an image, the inventory before it gets its name, the link
+ * to the parent. */
 static bool is_image_name(const char *name)
 {
-	char base[NAME_MAX + 1];
-	char *suffix;
 	uint64_t number;
 
-	snprintf(base, sizeof(base), "%s", name);
-	/* The library writes what comes last under another name first. */
-	suffix = strrchr(base, '.');
-	if (suffix && strcmp(suffix, ".tmp") == 0)
-		*suffix = '\0';
-	return image_kind_of(base, &number) >= 0;
+	return image_kind_of(name, &number) >= 0 || strcmp(name, ".inventory.img.new") == 0 ||
+	       strcmp(name, "parent") == 0;
 }
 
 /* Was it made or written since the record was? */
@@ -239,54 +237,34 @@ struct process_list {
 	size_t n, capacity;
 };
 
-static int process_list_add(struct process_list *list, pid_t pid)
+static void process_list_add(struct process_list *list, pid_t pid)
 {
-	struct process process = {.pid = pid};
-	char path[32], text[512];
-	unsigned long long starttime;
-	const char *at;
-	char state;
+	_cleanup_close_ int dir = proc_open(pid);
+	struct proc_stat stat;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	/* Gone while we look, or a name of a process we may not read: not one of ours. */
-	if (fd_read_file_into(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return 0;
-	at = strrchr(text, ')');
-	if (!at || sscanf(at + 1,
-			  " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-			  "%*d %llu",
-			  &state, &process.ppid, &starttime) != 3)
-		return -EBADMSG;
-	process.starttime = starttime;
-	if (list->n == list->capacity) {
-		size_t capacity = list->capacity ? 2 * list->capacity : 256;
-		struct process *items = reallocarray(list->items, capacity, sizeof(*list->items));
-
-		if (!items)
-			return -ENOMEM;
-		list->items = items;
-		list->capacity = capacity;
-	}
-	list->items[list->n++] = process;
-	return 0;
+	/* Gone while we look. */
+	if (dir < 0 || proc_read_stat(dir, &stat) < 0)
+		return;
+	list->items = array_grow(list->items, &list->capacity, list->n + 1, sizeof(*list->items));
+	list->items[list->n++] =
+		(struct process){.pid = pid, .ppid = stat.ppid, .starttime = stat.starttime};
 }
 
 static int process_list_read(struct process_list *list)
 {
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	int err = 0;
 
 	list->n = 0;
 	if (!proc)
 		return -errno;
-	while (!err && (entry = readdir(proc))) {
+	while ((entry = readdir(proc))) {
 		pid_t pid = (pid_t)number_of(entry->d_name);
 
 		if (pid > 0)
-			err = process_list_add(list, pid);
+			process_list_add(list, pid);
 	}
-	return err;
+	return 0;
 }
 
 /* Marks root and what descends from it; returns how many that are. */

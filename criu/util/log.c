@@ -125,7 +125,7 @@ static void early_flush(struct log *log, int fd)
 	while (at < log->early_used) {
 		const struct early *head = (const struct early *)(log->early + at);
 
-		if (head->level <= log->level)
+		if (log_has_level(log, head->level))
 			log_line(log, fd, head, log->early + at + sizeof(*head));
 		at += head->size;
 	}
