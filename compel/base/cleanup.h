@@ -65,8 +65,8 @@ static inline void free_at(void *pointer)
 DEFINE_CLEANUP(FILE *, fclose)
 DEFINE_CLEANUP(DIR *, closedir)
 
-#define _cleanup_close_	   _cleanup_(close_at)
-#define _cleanup_free_	   _cleanup_(free_at)
+#define _cleanup_close_    _cleanup_(close_at)
+#define _cleanup_free_     _cleanup_(free_at)
 #define _cleanup_fclose_   _cleanup_(fclose_at)
 #define _cleanup_closedir_ _cleanup_(closedir_at)
 #endif

@@ -60,7 +60,7 @@ static inline void list_del(struct list *node)
 	list_init(node);
 }
 
-#define list_entry(node, type, member)	     container_of(node, type, member)
+#define list_entry(node, type, member)       container_of(node, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
 #define list_last_entry(head, type, member)  list_entry((head)->prev, type, member)
 

@@ -5,5 +5,6 @@
 #define COMPEL_CLI_COMMANDS_H
 
 int command_blob(int argc, char **argv);
+int command_run(int argc, char **argv);
 
 #endif

@@ -79,6 +79,8 @@ static const struct command {
 	{"runtime", command_flags, "library to link into a blob, after its objects"},
 	{"libs", command_flags, "library to link into the program that injects"},
 	{"blob", command_blob, "[-n NAME] -o FILE.c BLOB.elf: make C source and header of a blob"},
+	{"run", command_run,
+	 "-p PID [-t] [-v] BLOB.elf FUNCTION [ARG]: run a function in a process"},
 };
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only
 /*
- * An example of a blob: two functions for `compel run` and for one's own host program, and a command loop with one command.
+ * An example of a blob: two functions for `compel run` and for one's own host program, and a
+ * command loop with one command.
  */
 #include <errno.h>
 

@@ -25,6 +25,11 @@ struct compel_regs {
  * none). */
 extern const unsigned int arch_regset_fpu, arch_regset_fpu_plain;
 
+/* The general registers; of 32-bit threads as well, in the 64-bit layout where the kernel offers
+ * that. */
+int arch_general_get(pid_t tid, struct user_regs_struct *ret_regs);
+int arch_general_set(pid_t tid, const struct user_regs_struct *regs);
+
 /* Reads the thread-local segments into regs->tls. */
 int arch_tls_get(pid_t tid, struct compel_regs *regs);
 
@@ -37,8 +42,6 @@ long arch_syscall_result(const struct user_regs_struct *r);
 /* Makes the thread issue the call it was in again. */
 void arch_syscall_reissue(struct user_regs_struct *r);
 
-int regs_general_get(pid_t tid, struct user_regs_struct *ret_regs);
-int regs_general_set(pid_t tid, const struct user_regs_struct *regs);
 int regs_sigmask_set(pid_t tid, uint64_t mask);
 struct compel_regs *regs_copy(const struct compel_regs *regs);
 

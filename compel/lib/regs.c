@@ -5,7 +5,6 @@
  * an order that matters only to compel's own use: the signal mask last, so that no signal finds
  * half-set registers if this process dies in between.
  */
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,20 +53,6 @@ static int fpu_get(pid_t tid, unsigned int set, struct compel_regs *regs)
 	return -EOVERFLOW;
 }
 
-int regs_general_get(pid_t tid, struct user_regs_struct *ret_regs)
-{
-	size_t size = sizeof(*ret_regs);
-
-	return regset(PTRACE_GETREGSET, tid, NT_PRSTATUS, ret_regs, &size);
-}
-
-int regs_general_set(pid_t tid, const struct user_regs_struct *regs)
-{
-	size_t size = sizeof(*regs);
-
-	return regset(PTRACE_SETREGSET, tid, NT_PRSTATUS, (void *)regs, &size);
-}
-
 int regs_sigmask_set(pid_t tid, uint64_t mask)
 {
 	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
@@ -80,7 +65,7 @@ int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
 
 	if (!regs)
 		return -ENOMEM;
-	err = regs_general_get(tid, &regs->general);
+	err = arch_general_get(tid, &regs->general);
 	if (err < 0)
 		return err;
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(regs->sigmask), &regs->sigmask) < 0)
@@ -101,7 +86,7 @@ int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
 int compel_regs_set(pid_t tid, const struct compel_regs *regs)
 {
 	size_t size = regs->fpu_size;
-	int err = regs_general_set(tid, &regs->general);
+	int err = arch_general_set(tid, &regs->general);
 
 	if (err < 0)
 		return err;

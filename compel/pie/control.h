@@ -27,7 +27,7 @@ struct compel_slot {
 
 struct compel_control {
 	uint64_t args, args_size;
-	uint64_t image;	      /* address of the blob */
+	uint64_t image;       /* address of the blob */
 	uint64_t leave_frame; /* signal frame that leads out: unmap the area, then the main thread's
 				 own registers */
 	uint64_t slots, slot_stride;

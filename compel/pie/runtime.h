@@ -16,10 +16,10 @@ enum { COMPEL_COMMAND_FDS_MAX = 64 };
 
 struct compel_command {
 	uint32_t command;
-	void *args;			 /* the argument area: input, and room for the output */
-	size_t args_size;		 /* all of it */
-	size_t in_size;			 /* bytes of input the host put there */
-	size_t out_size;		 /* set this to the bytes of output */
+	void *args;                      /* the argument area: input, and room for the output */
+	size_t args_size;                /* all of it */
+	size_t in_size;                  /* bytes of input the host put there */
+	size_t out_size;                 /* set this to the bytes of output */
 	int fds[COMPEL_COMMAND_FDS_MAX]; /* received with the command: now the process's, close them
 					  */
 	unsigned int nr_fds;

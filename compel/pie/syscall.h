@@ -24,9 +24,9 @@
 			   COMPEL_SYS2, COMPEL_SYS1, COMPEL_SYS0)
 #define COMPEL_SYS_SEVENTH(none, a, b, c, d, e, f, pick, ...) pick
 
-#define COMPEL_SYS0(nr)		 raw_syscall(nr, 0, 0, 0, 0, 0, 0)
-#define COMPEL_SYS1(nr, a)	 raw_syscall(nr, (long)(a), 0, 0, 0, 0, 0)
-#define COMPEL_SYS2(nr, a, b)	 raw_syscall(nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define COMPEL_SYS0(nr)          raw_syscall(nr, 0, 0, 0, 0, 0, 0)
+#define COMPEL_SYS1(nr, a)       raw_syscall(nr, (long)(a), 0, 0, 0, 0, 0)
+#define COMPEL_SYS2(nr, a, b)    raw_syscall(nr, (long)(a), (long)(b), 0, 0, 0, 0)
 #define COMPEL_SYS3(nr, a, b, c) raw_syscall(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 #define COMPEL_SYS4(nr, a, b, c, d) \
 	raw_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)

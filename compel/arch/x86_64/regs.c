@@ -23,6 +23,18 @@ enum {
 const unsigned int arch_regset_fpu = NT_X86_XSTATE;
 const unsigned int arch_regset_fpu_plain = NT_PRFPREG; /* processors without XSAVE */
 
+/* The old requests give the tracer's layout whatever the tracee runs; the regset would give a
+ * 32-bit task's own. */
+int arch_general_get(pid_t tid, struct user_regs_struct *ret_regs)
+{
+	return ptrace(PTRACE_GETREGS, tid, NULL, ret_regs) < 0 ? -errno : 0;
+}
+
+int arch_general_set(pid_t tid, const struct user_regs_struct *regs)
+{
+	return ptrace(PTRACE_SETREGS, tid, NULL, regs) < 0 ? -errno : 0;
+}
+
 int arch_tls_get(pid_t tid, struct compel_regs *regs)
 {
 	struct user_desc *desc = (struct user_desc *)regs->tls;
