@@ -17,7 +17,7 @@
 #include "compel/pie/syscall.h"
 
 #if defined(__x86_64__)
-#include "arch/x86_64/pie/clone-thread.h"
+#include "pie/x86_64/clone-thread.h"
 #else
 #error "no clone-thread.h for this architecture"
 #endif

@@ -85,6 +85,101 @@ static UserX86XsaveEntry *xsave_to_message(const uint8_t *area, size_t size,
 	return xsave;
 }
 
+struct component_image {
+	enum xsave_component which;
+	const void *data;
+	size_t size, expected; /* bytes */
+};
+
+#define N_COMPONENT_IMAGES 7
+
+static void components_of(const UserX86XsaveEntry *x, struct component_image ret[N_COMPONENT_IMAGES])
+{
+	const struct component_image images[N_COMPONENT_IMAGES] = {
+		{XSAVE_YMM, x->ymmh_space, x->n_ymmh_space * 4, 256},
+		{XSAVE_BNDREGS, x->bndreg_state, x->n_bndreg_state * 8, 64},
+		{XSAVE_BNDCSR, x->bndcsr_state, x->n_bndcsr_state * 8, 64},
+		{XSAVE_OPMASK, x->opmask_reg, x->n_opmask_reg * 8, 64},
+		{XSAVE_ZMM_HI256, x->zmm_upper, x->n_zmm_upper * 8, 512},
+		{XSAVE_HI16_ZMM, x->hi16_zmm, x->n_hi16_zmm * 8, 1024},
+		{XSAVE_PKRU, x->pkru, x->n_pkru * 4, 8},
+	};
+
+	memcpy(ret, images, sizeof(images));
+}
+
+const char *fpu_fault(const UserX86FpregsEntry *e)
+{
+	struct component_image images[N_COMPONENT_IMAGES];
+
+	if (e->n_st_space != 32)
+		return "st_space: does not have 32 words";
+	if (e->n_xmm_space != 64)
+		return "xmm_space: does not have 64 words";
+	if (e->mxcsr & 0xfffd0000u)
+		return "mxcsr: has reserved bits";
+	if (!e->xsave)
+		return NULL;
+	components_of(e->xsave, images);
+	for (size_t i = 0; i < N_COMPONENT_IMAGES; i++)
+		if ((e->xsave->xstate_bv >> images[i].which & 1) && images[i].size &&
+		    images[i].size < images[i].expected)
+			return "xsave: a component is too short";
+	if (e->xsave->cet && e->xsave->cet->cet & 1)
+		return "xsave.cet: shadow stacks cannot be restored yet";
+	return NULL;
+}
+
+static void xsave_from_message(const UserX86XsaveEntry *x, uint8_t *area, size_t size, uint64_t xcr0,
+			       const struct xsave_layout *layout)
+{
+	struct component_image images[N_COMPONENT_IMAGES];
+	uint64_t in_use = x->xstate_bv & 3;
+
+	components_of(x, images);
+	for (size_t i = 0; i < N_COMPONENT_IMAGES; i++) {
+		const struct component_image *c = &images[i];
+		const uint8_t *at =
+			component(area, size, xcr0, layout, c->which, c->expected);
+
+		if (!(x->xstate_bv >> c->which & 1) || !c->size || !at)
+			continue;
+		memcpy(area + (at - area), c->data, c->expected);
+		in_use |= 1ull << c->which;
+	}
+	memcpy(area + FXSAVE_SIZE, &in_use, sizeof(in_use));
+}
+
+void fpu_from_message(const UserX86FpregsEntry *e, void *area, size_t size,
+		      const struct xsave_layout *layout)
+{
+	const uint64_t legacy = 3; /* x87 and SSE */
+	struct fxsave fx = {
+		.cwd = (uint16_t)e->cwd,
+		.swd = (uint16_t)e->swd,
+		.twd = (uint16_t)e->twd,
+		.fop = (uint16_t)e->fop,
+		.rip = e->rip,
+		.rdp = e->rdp,
+		.mxcsr = e->mxcsr,
+		.mxcsr_mask = e->mxcsr_mask,
+	};
+	uint64_t xcr0 = 0;
+
+	memcpy(fx.st_space, e->st_space, sizeof(fx.st_space));
+	memcpy(fx.xmm_space, e->xmm_space, sizeof(fx.xmm_space));
+	if (layout)
+		memcpy(&xcr0, (uint8_t *)area + XCR0_OFFSET, sizeof(xcr0));
+	memset(area, 0, size);
+	memcpy(area, &fx, sizeof(fx));
+	if (!layout || size < FXSAVE_SIZE + XSAVE_HEADER_SIZE)
+		return;
+	if (e->xsave)
+		xsave_from_message(e->xsave, area, size, xcr0, layout);
+	else
+		memcpy((uint8_t *)area + FXSAVE_SIZE, &legacy, sizeof(legacy));
+}
+
 UserX86FpregsEntry *fpu_to_message(const void *area, size_t size, const struct xsave_layout *layout)
 {
 	UserX86FpregsEntry *entry = message_new(&user_x86_fpregs_entry__descriptor);

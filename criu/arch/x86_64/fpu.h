@@ -9,6 +9,9 @@
 #define FXSAVE_SIZE       512
 #define XSAVE_HEADER_SIZE 64
 
+/* Room for all that a CPU may have, AMX tiles included. */
+#define XSAVE_SIZE_MAX 16384
+
 struct UserX86FpregsEntry;
 
 /* XSAVE components by their bit in XSTATE_BV. */
@@ -37,5 +40,15 @@ void xsave_layout_get(struct xsave_layout *ret);
  */
 struct UserX86FpregsEntry *fpu_to_message(const void *area, size_t size,
 					  const struct xsave_layout *layout);
+
+/* What is wrong with a message, or NULL. */
+const char *fpu_fault(const struct UserX86FpregsEntry *entry);
+
+/*
+ * The area of size bytes for PTRACE_SETREGSET NT_X86_XSTATE, of which area holds what PTRACE_GETREGSET gave (it says what the kernel
+ * enabled); with FXSAVE_SIZE bytes and no layout that for PTRACE_SETFPREGS. entry has passed fpu_fault().
+ */
+void fpu_from_message(const struct UserX86FpregsEntry *entry, void *area, size_t size,
+		      const struct xsave_layout *layout);
 
 #endif

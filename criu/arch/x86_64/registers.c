@@ -7,6 +7,7 @@
 #include "state/parts.h"
 
 #include <asm/ldt.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/user.h>
 
@@ -18,6 +19,11 @@
 #include "state/message.h"
 #include "task/dump.h"
 #include "task/task.h"
+#include "util/log.h"
+
+#define USER_CS        0x33
+#define USER_DS        0x2b
+#define USER_SPACE_END 0x7ffffffff000ull
 
 #define N_TLS           3
 #define FIRST_TLS_ENTRY 12
@@ -115,7 +121,28 @@ static int registers_dump(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
+static int registers_load(struct cr *cr, struct thread *thread, struct args_builder *args)
+{
+	const ThreadInfoX86 *info = thread->core->thread_info;
+	const UserX86RegsEntry *regs = info->gpregs;
+	const char *fault = fpu_fault(info->fpregs);
+
+	if (fault)
+		return log_refuse(cr, -EBADMSG, "core-%d.img: field thread_info.fpregs.%s",
+				  thread->tid, fault);
+	if (regs->cs != USER_CS || regs->ss != USER_DS)
+		fault = "cs, ss: are not those of a program of 64 bits";
+	else if (regs->ip >= USER_SPACE_END || regs->fs_base >= USER_SPACE_END ||
+		 regs->gs_base >= USER_SPACE_END)
+		fault = "ip, fs_base, gs_base: point into the kernel";
+	if (fault)
+		return log_refuse(cr, -EBADMSG, "core-%d.img: field thread_info.gpregs.%s",
+				  thread->tid, fault);
+	return 0;
+}
+
 const struct thread_part thread_part_registers = {
 	.name = "registers",
 	.dump = registers_dump,
+	.load = registers_load,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Makes a thread on a stack of its own, without libc. Each architecture has its own file of this name. */
-#ifndef CRIU_ARCH_CLONE_THREAD_H
-#define CRIU_ARCH_CLONE_THREAD_H
+#ifndef CRIU_PIE_CLONE_THREAD_H
+#define CRIU_PIE_CLONE_THREAD_H
 
 #include <linux/sched.h>
 
