@@ -16,8 +16,9 @@ PROTOC_C ?= protoc-c
 WARN     := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wvla \
 	    $(if $(filter 0,$(W)),,-Werror)
 CFLAGS   ?= -O2 -g
-PKGS     := libprotobuf-c libcap libbsd
-CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Icriu -Icompel/include -Iplugins/include -I$(B)/gen
+PKGS     := libprotobuf-c libcap libbsd libnl-3.0
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Icriu -Icompel/include -Iplugins/include -I$(B)/gen $(PKG_CFLAGS)
 ALL_CFLAGS = -std=gnu11 $(WARN) -fno-strict-aliasing -fPIC $(CPPFLAGS) $(CFLAGS)
 LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lpthread -ldl
 

@@ -13,6 +13,7 @@ struct arena;
 struct image;
 struct ghosts;
 struct ttys;
+struct unix_list;
 
 #define FILES_MAX_IMAGES 8
 
@@ -33,8 +34,9 @@ struct files {
 		struct image *image;
 	} images[FILES_MAX_IMAGES];
 	size_t n_images;
-	struct ttys *ttys;     /* tty/tty.h; both sides */
-	struct ghosts *ghosts; /* ghost.c; both sides */
+	struct unix_list *unix_sockets; /* dump: those of the namespace, once a socket was met */
+	struct ttys *ttys;              /* tty/tty.h; both sides */
+	struct ghosts *ghosts;          /* ghost.c; both sides */
 
 	/* restore */
 	struct hash fs; /* pid -> FsEntry */
@@ -64,6 +66,8 @@ int file_refuse_entry(struct cr *cr, const struct file *file);
 /* In a task's process: a duplicate of a description, from its owner; waits until it is there. The
  * caller closes it. */
 int file_take(struct cr *cr, struct file *file, int *ret_fd);
+/* The same of what the owner gave to file_keep_extra(). */
+int file_take_extra(struct cr *cr, struct file *file, int *ret_fd);
 
 /* State of a file in memory that all tasks of a restore share. */
 struct file_shared {

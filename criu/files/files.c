@@ -11,6 +11,7 @@
 #include "images/lib/image.h"
 #include "kernel/fds.h"
 #include "kernel/kcmp.h"
+#include "kernel/unix-diag.h"
 #include "util/alloc.h"
 #include "util/arena.h"
 
@@ -143,6 +144,9 @@ void files_free(struct cr *cr)
 	kcmp_ids_free(files->kcmp);
 	ghosts_free(files->ghosts);
 	ttys_free(files->ttys);
+	if (files->unix_sockets)
+		unix_list_release(files->unix_sockets);
+	free(files->unix_sockets);
 	arena_free(files->arena);
 	free(files->tables);
 	free(files->order);

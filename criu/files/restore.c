@@ -263,24 +263,34 @@ static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
 	return 0;
 }
 
-int file_take(struct cr *cr, struct file *file, int *ret_fd)
+static int take(struct cr *cr, struct file *file, bool is_extra, int *ret_fd)
 {
+	const struct file_shared *shared = file->shared;
 	_cleanup_close_ int pidfd = -1;
 	int fd, err;
 
 	err = wait_ready(cr, file);
 	if (err)
 		return err;
-	pidfd = pidfd_new(file->shared->owner_pid);
+	pidfd = pidfd_new(shared->owner_pid);
 	if (pidfd < 0)
 		return log_err(cr, pidfd, "file %#x: find its owner %d", file->id,
-			       file->shared->owner_pid);
-	fd = pidfd_fetch(pidfd, file->shared->fd);
+			       shared->owner_pid);
+	fd = pidfd_fetch(pidfd, is_extra ? shared->extra_fd : shared->fd);
 	if (fd < 0)
-		return log_err(cr, fd, "file %#x: take it from %d", file->id,
-			       file->shared->owner_pid);
+		return log_err(cr, fd, "file %#x: take it from %d", file->id, shared->owner_pid);
 	*ret_fd = fd;
 	return 0;
+}
+
+int file_take(struct cr *cr, struct file *file, int *ret_fd)
+{
+	return take(cr, file, false, ret_fd);
+}
+
+int file_take_extra(struct cr *cr, struct file *file, int *ret_fd)
+{
+	return take(cr, file, true, ret_fd);
 }
 
 static bool is_owner(const struct file *file, const struct task *task)
