@@ -6,3 +6,7 @@ blobs += restorer
 blob-restorer-src     := criu/pie/restorer.c criu/pie/restorer-mem.c criu/pie/restorer-thread.c criu/pie/restorer-task.c
 blob-restorer-into    := criu-src
 blob-restorer-runtime := no
+
+blobs += parasite
+blob-parasite-src  := criu/pie/parasite.c
+blob-parasite-into := criu-src

@@ -3,8 +3,8 @@
  * What the dump parasite is asked and what it answers: the only contract between it and the host. Plain fixed-size data, as both
  * are built by different rules. It holds only what a task can learn about itself alone; all else is read from outside.
  *
- * The host puts a struct parasite_task_args (with as many timers behind it as the task has) where the blob finds it, calls
- * PARASITE_TASK in the leader and PARASITE_THREAD (struct parasite_thread_args) in every thread, and reads the answers.
+ * The host sends the command PARASITE_TASK with a struct parasite_task_args that names as many timers as the process has, and has
+ * each further thread run parasite_thread() with the address of a struct parasite_thread_args.
  */
 #ifndef CRIU_PIE_PARASITE_ARGS_H
 #define CRIU_PIE_PARASITE_ARGS_H
@@ -81,8 +81,7 @@ enum parasite_step {
 
 /* Commands of the blob. */
 enum parasite_command {
-	PARASITE_TASK = 16,
-	PARASITE_THREAD,
+	PARASITE_TASK = 1,
 };
 
 #endif

@@ -58,6 +58,7 @@ static int comm_load_thread(struct cr *cr, struct thread *thread, struct args_bu
 
 const struct task_part task_part_comm = {
 	.name = "comm",
+	.of_zombies = true,
 	.dump = comm_dump,
 };
 

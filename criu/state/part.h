@@ -7,6 +7,8 @@
 #ifndef CRIU_STATE_PART_H
 #define CRIU_STATE_PART_H
 
+#include <stdbool.h>
+
 struct cr;
 struct task;
 struct thread;
@@ -16,6 +18,7 @@ struct args_builder;
 
 struct task_part {
 	const char *name;
+	bool of_zombies; /* zombies have it as well */
 	/*
 	 * Dump, tree frozen: reads what can be read from outside (/proc, syscalls on a pid). Runs in a pool worker: no
 	 * ptrace, only this task. May be NULL.

@@ -44,6 +44,7 @@ static int process_load(struct cr *cr, struct task *task, struct args_builder *a
 
 const struct task_part task_part_process = {
 	.name = "process",
+	.of_zombies = true,
 	.dump = process_dump,
 	.load = process_load,
 };

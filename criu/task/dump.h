@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "images/core.pb-c.h"
 #include "images/inventory.pb-c.h"
@@ -115,7 +116,8 @@ struct dump {
 	Lsmtype lsm;                      /* state/lsm.h: of this machine */
 	char *cgroups;                    /* text of our own /proc/self/cgroup */
 	struct xsave_layout *xsave;       /* arch/x86_64/fpu.h: CPUID is slow in a virtual machine */
-	uint64_t clocks[2][2];            /* CLOCK_MONOTONIC, CLOCK_BOOTTIME at the freeze: seconds, nanoseconds */
+	struct timespec monotonic, boottime; /* clocks at the freeze */
+	bool goes_on;                     /* the tree has been let go of, or killed: nothing may look at it any more */
 	int script_status;                /* what the failing post-dump script exited with, 0: none failed */
 };
 

@@ -361,6 +361,8 @@ int tree_freeze(struct cr *cr)
 	if (root->is_gone || root->is_zombie)
 		return log_refuse(cr, -ESRCH, "pid %d: ended while it was being stopped", root->pid);
 
+	clock_gettime(CLOCK_MONOTONIC, &cr->dump->monotonic);
+	clock_gettime(CLOCK_BOOTTIME, &cr->dump->boottime);
 	cr->tree = tree_new();
 	build_tree(cr, root, NULL);
 	release_strangers(cr, freeze);
