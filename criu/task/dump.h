@@ -118,6 +118,7 @@ struct dump {
 	struct xsave_layout *xsave;       /* arch/x86_64/fpu.h: CPUID is slow in a virtual machine */
 	struct timespec monotonic, boottime; /* clocks at the freeze */
 	bool goes_on;                     /* the tree has been let go of, or killed: nothing may look at it any more */
+	bool is_killed;
 	int script_status;                /* what the failing post-dump script exited with, 0: none failed */
 };
 
@@ -153,6 +154,8 @@ int parasite_ask(struct cr *cr);
 void parasite_cure(struct cr *cr);
 /* Lets go of every task, as it was found; SIGSTOP leaves them stopped. Nothing is traced after it. */
 void tree_thaw(struct cr *cr, int signo);
+/* Nothing of the tree is there any more to be let go. */
+void tree_forget(struct cr *cr);
 /* Kills every task, none of which runs again, and waits until they are dead. */
 int tree_kill(struct cr *cr);
 

@@ -373,7 +373,7 @@ int tree_freeze(struct cr *cr)
 
 void tree_thaw(struct cr *cr, int signo)
 {
-	struct freeze *freeze = cr->dump->freeze;
+	struct freeze *freeze = cr->dump ? cr->dump->freeze : NULL;
 
 	if (!freeze)
 		return;
@@ -382,6 +382,17 @@ void tree_thaw(struct cr *cr, int signo)
 	/* Children first: a parent that goes on finds them as they were. */
 	for (size_t i = freeze->n_tasks; i-- > 0;)
 		frozen_task_detach(freeze->tasks[i], signo);
+	stats_end(cr->stats, STATS_FROZEN_TIME);
+}
+
+void tree_forget(struct cr *cr)
+{
+	struct freeze *freeze = cr->dump->freeze;
+
+	freezer_release(cr, TAKE_PTR(freeze->cgroup));
+	for (size_t i = 0; i < freeze->n_tasks; i++)
+		for (size_t t = 0; t < freeze->tasks[i]->n_threads; t++)
+			freeze->tasks[i]->threads[t].state = FROZEN_GONE;
 	stats_end(cr->stats, STATS_FROZEN_TIME);
 }
 
