@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Counts, ten numbers a second, a line each, on standard output: what scripts/quickstart checkpoints and restores.
+ * Counts, ten numbers a second, a line each, on standard output: what scripts/quickstart
+ * checkpoints and restores.
  */
 #include <stdio.h>
 #include <time.h>

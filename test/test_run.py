@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What dump and restore do around the tree: log, pidfile, report, action scripts, how the tree goes on, who is its parent."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib import host
+from lib.criu import CRIU, Images
+from lib.program import BUILT, Program
+
+COUNTER = BUILT / "counter-plain"
+
+
+@pytest.fixture
+def counter(folder, tidy):
+    program = Program(COUNTER, folder / "program")
+    assert program.wait_ready()
+    return program
+
+
+@pytest.fixture
+def images(folder):
+    return Images(folder / "images")
+
+
+def dumped(program, images, *options, **kwargs):
+    images.dump(program.pid, *options, **kwargs)
+    program.wait_gone()
+    program.forget_end()
+
+
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_log(counter, images):
+    """Mode 0600, begun anew, with times and one line a message."""
+    log = images.work / "dump.log"
+    log.write_text("old\n")
+    images.dump(counter.pid, "-R")
+    text = log.read_text()
+    assert "old\n" not in text and text.startswith("(00.")
+    images.work.joinpath("x").mkdir()
+    images.dump(counter.pid, "-R", "-o", "new.log")
+    assert stat.S_IMODE((images.work / "new.log").stat().st_mode) == 0o600
+    counter.verify()
+
+
+def test_pidfile(counter, images):
+    dumped(counter, images)
+    pidfile = images.work / "pid"
+    pidfile.write_text("mine")
+    log = images.restore("--pidfile", "pid", expect=1)
+    assert "--pidfile pid" in log and pidfile.read_text() == "mine"
+    assert host.name(counter.pid) == "gone"
+    pidfile.unlink()
+    images.restore("--pidfile", "pid")
+    assert pidfile.read_text() == str(counter.pid)
+    assert stat.S_IMODE(pidfile.stat().st_mode) == 0o600
+    counter.verify()
+
+
+def test_pidfile_goes_with_a_failure(counter, images):
+    """The pid is taken: what the restore had made is taken back."""
+    images.dump(counter.pid, "-R")
+    log = images.restore("--pidfile", "pid", expect=1)
+    assert str(counter.pid) in log
+    assert not (images.work / "pid").exists()
+    counter.verify()
+
+
+def test_leave_stopped(counter, images):
+    images.dump(counter.pid, "--leave-stopped")
+    assert state(counter.pid) == "T"
+    os.kill(counter.pid, signal.SIGKILL)
+    counter.wait_gone()
+    counter.forget_end()
+    images.restore("--leave-stopped")
+    assert state(counter.pid) == "T"
+    os.kill(counter.pid, signal.SIGCONT)
+    counter.verify()
+
+
+def command(images, *options):
+    return [CRIU, "restore", "-D", str(images.folder), "-W", str(images.work), "-v4", "-o", "restore.log", *options]
+
+
+def test_wait_for_the_tree(counter, images):
+    """Without -d criu is the parent, waits, and succeeds whatever the tree exits with."""
+    dumped(counter, images)
+    with subprocess.Popen(command(images), stdin=subprocess.DEVNULL) as criu:
+        host.wait_until(lambda: host.name(counter.pid) != "gone" and state(counter.pid) in "SR", "restore")
+        host.wait_until(lambda: parent(counter.pid) == criu.pid, "criu as parent")
+        (counter.folder / "trigger").touch()
+        assert criu.wait(60) == 0
+    assert counter.result() == "PASS"
+    assert host.name(counter.pid) == "gone"
+
+
+def test_exec_cmd(counter, images):
+    """The command takes criu's place and is the parent."""
+    dumped(counter, images)
+    program = f"""
+import os, sys
+os.system("touch {counter.folder}/trigger")
+pid, status = os.wait()
+sys.exit(7 if (pid, status) == ({counter.pid}, 0) else 8)
+"""
+    with subprocess.Popen(command(images, "--exec-cmd", "--", "/usr/bin/python3", "-c", program), stdin=subprocess.DEVNULL) as criu:
+        assert criu.wait(60) == 7
+    assert counter.result() == "PASS"
+
+
+def test_sibling(counter, images):
+    """With -S the tree's parent is criu's parent."""
+    dumped(counter, images)
+    script = f'"$@"; echo $? > {images.work}/status; cut -d" " -f4 /proc/{counter.pid}/stat > {images.work}/parent; echo $$ > {images.work}/shell; wait'
+    with subprocess.Popen(["/bin/sh", "-c", script, "sh", *command(images, "-d", "-S")], stdin=subprocess.DEVNULL) as shell:
+        host.wait_until((images.work / "shell").exists, "end of the restore")
+        assert (images.work / "status").read_text() == "0\n", (images.work / "restore.log").read_text()
+        assert (images.work / "parent").read_text() == f"{shell.pid}\n"
+        (counter.folder / "trigger").touch()
+        host.wait_until(lambda: counter.result() == "PASS", "verdict")
+        shell.wait(60)
+
+
+def test_inherit_fd_debug(counter, images):
+    dumped(counter, images)
+    read, write = os.pipe()
+    images.restore("--inherit-fd", f"debug[{write}]:restored here", pass_fds=[write])
+    os.close(write)
+    assert os.read(read, 100) == b"restored here"
+    os.close(read)
+    counter.verify()
+
+
+def test_report(counter, images):
+    """The same facts as the log, for programs; of success and of failure."""
+    report = images.work / "report.json"
+    images.dump(counter.pid, "-R", "--report", report)
+    facts = json.loads(report.read_text())
+    assert facts["command"] == "dump" and facts["exit_code"] == 0
+    images.restore("--report", report, expect=1)
+    facts = json.loads(report.read_text())
+    assert facts["exit_code"] == 1 and str(counter.pid) in json.dumps(facts)
+    counter.verify()
+
+
+def test_dry_run(counter, images):
+    """Nothing is written, stopped or made."""
+    images.dump(counter.pid, "--dry-run")
+    assert not list(images.folder.iterdir())
+    assert state(counter.pid) in "SR"
+    dumped(counter, images)
+    images.restore("--dry-run")
+    assert host.name(counter.pid) == "gone"
+    images.restore()
+    counter.verify()
+
+
+def test_action_scripts(counter, images):
+    """Called in order, the one given last first, with what they need in their environment."""
+    calls = images.work / "calls"
+    for name in ("one", "two"):
+        script = images.work / name
+        script.write_text(f"#!/bin/sh\necho {name} $CRTOOLS_SCRIPT_ACTION ${{CRTOOLS_INIT_PID:-none}} $# >> {calls}\n"
+                          "test -d $CRTOOLS_IMAGE_DIR\n")
+        script.chmod(0o755)
+    options = ["--action-script", images.work / "one", "--action-script", images.work / "two"]
+    dumped(counter, images, *options)
+    seen = [line.split() for line in calls.read_text().splitlines()]
+    assert [line[:2] for line in seen] == [[name, action] for action in ("pre-dump", "post-dump") for name in ("two", "one")]
+    assert all(line[2:] == [str(counter.pid), "0"] for line in seen)
+    calls.unlink()
+    images.restore(*options)
+    seen = [line.split()[:2] for line in calls.read_text().splitlines()]
+    assert seen == [[name, action] for action in ("pre-restore", "post-restore", "pre-resume", "post-resume") for name in ("two", "one")]
+    counter.verify()
+
+
+def test_post_dump_script_fails(counter, images):
+    """Its exit status is criu's, and the tree goes on."""
+    script = images.work / "script"
+    script.write_text('#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ] || exit 42\n')
+    script.chmod(0o755)
+    images.dump(counter.pid, "--action-script", script, expect=42)
+    counter.verify()
+
+
+def test_pre_dump_script_fails(counter, images):
+    script = images.work / "script"
+    script.write_text("#!/bin/sh\nexit 42\n")
+    script.chmod(0o755)
+    images.dump(counter.pid, "--action-script", script, expect=1)
+    assert not (images.folder / "inventory.img").exists()
+    counter.verify()
+
+
+def test_stats(counter, images):
+    text = images.dump(counter.pid, "-R", "--display-stats")
+    assert "pages" in text.lower()
+    assert (images.work / "stats-dump").stat().st_size > 8
+    counter.verify()
+    counter.forget_end()
+    images.restore("--display-stats")
+    assert (images.work / "stats-restore").stat().st_size > 8
+    counter.verify()
