@@ -85,7 +85,7 @@ static char *parse_line(char *line, struct vma *vma)
 	return end + 1;
 }
 
-int maps_read(pid_t pid, struct maps *ret_maps)
+int session_maps_read(pid_t pid, struct maps *ret_maps)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_free_ struct vma *vmas = NULL;

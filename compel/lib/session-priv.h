@@ -86,7 +86,7 @@ int say(const struct compel_session *s, enum compel_level level, int err, const 
 	__attribute__((format(printf, 4, 5)));
 
 /* maps.c */
-int maps_read(pid_t pid, struct maps *ret_maps);
+int session_maps_read(pid_t pid, struct maps *ret_maps);
 const struct vma *maps_find(const struct maps *maps, uint64_t address);
 bool maps_is_thread_stack(const struct maps *maps, const struct vma *vma);
 int maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address);

@@ -16,7 +16,7 @@ DEFINE_CLEANUP(struct compel_session *, compel_session_free)
 
 static int look_around(struct compel_session *s)
 {
-	int err = maps_read(s->pid, &s->maps);
+	int err = session_maps_read(s->pid, &s->maps);
 
 	if (err < 0)
 		return say(s, COMPEL_ERROR, err, "read its mappings");
