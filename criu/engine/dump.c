@@ -65,6 +65,7 @@ static int prepare(struct cr *cr)
 	err = dump_start(cr);
 	if (err < 0)
 		return err;
+	mem_new(cr);
 	cr->dump->lsm = lsm_kind();
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		(void)feature_probe(cr->features, wanted[i]);
