@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Unix socket pairs of three types with data both ways, ends in two tasks, an end whose other end
+ * is closed, shut directions, options. */
+#include "crtest.h"
+
+#include <sys/socket.h>
+
+int main(int argc, char **argv)
+{
+	int stream[2], dgram[2], seq[2], half[2], shut[2], size = 50000, n;
+	socklen_t len = sizeof(size);
+	char text[64] = "";
+	pid_t pid;
+
+	crtest_begin(argc, argv);
+	crtest_must(socketpair(AF_UNIX, SOCK_STREAM, 0, stream));
+	crtest_must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, dgram));
+	crtest_must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, seq));
+	crtest_must(socketpair(AF_UNIX, SOCK_STREAM, 0, half));
+	crtest_must(socketpair(AF_UNIX, SOCK_STREAM, 0, shut));
+	crtest_must(write(stream[0], "to one", 6));
+	crtest_must(write(stream[1], "to zero", 7));
+	crtest_must(write(dgram[0], "first", 5));
+	crtest_must(write(dgram[0], "second", 6));
+	crtest_must(write(seq[1], "packet", 6));
+	crtest_must(write(half[1], "left", 4));
+	close(half[1]);
+	crtest_must(shutdown(shut[0], SHUT_WR));
+	crtest_must(setsockopt(stream[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+	crtest_must(setsockopt(stream[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
+	crtest_must(getsockopt(stream[0], SOL_SOCKET, SO_SNDBUF, &size, &len));
+	pid = crtest_must(fork());
+	if (!pid) {
+		close(stream[0]);
+		while (!crtest_is_triggered())
+			crtest_sleep_ms(10);
+		crtest_equal("child reads", read(stream[1], text, sizeof(text)), 6);
+		crtest_same_text("child reads", text, "to one");
+		crtest_must(write(stream[1], ", more", 6));
+		_exit(crtest_child_status());
+	}
+	close(stream[1]);
+
+	crtest_wait();
+
+	crtest_join("child", pid);
+	for (n = 0; n < 13;)
+		n += crtest_must(read(stream[0], text + n, sizeof(text) - n));
+	text[n] = '\0';
+	crtest_same_text("stream", text, "to zero, more");
+	crtest_equal("end of the stream", read(stream[0], text, 1), 0);
+	crtest_equal("first datagram", read(dgram[1], text, sizeof(text)), 5);
+	crtest_equal("second datagram", read(dgram[1], text, sizeof(text)), 6);
+	crtest_true(read(dgram[1], text, 1) < 0 && errno == EAGAIN);
+	crtest_equal("packet", read(seq[0], text, sizeof(text)), 6);
+	crtest_equal("left in the half pair", read(half[0], text, sizeof(text)), 4);
+	crtest_equal("end of the half pair", read(half[0], text, sizeof(text)), 0);
+	crtest_true(send(shut[0], "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+	crtest_equal("shut direction", read(shut[1], text, 1), 0);
+	crtest_equal("open direction", write(shut[1], "y", 1), 1);
+	n = 0;
+	len = sizeof(n);
+	crtest_must(getsockopt(stream[0], SOL_SOCKET, SO_SNDBUF, &n, &len));
+	crtest_equal("send buffer", n, size);
+	return crtest_end();
+}
