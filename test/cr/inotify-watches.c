@@ -9,12 +9,15 @@
 static int next(int fd, struct inotify_event *e, char *name)
 {
 	char buf[4096] __attribute__((aligned(8)));
+	size_t len;
 	ssize_t n = read(fd, buf, sizeof(buf));
 
 	if (n < (ssize_t)sizeof(*e))
 		return -1;
 	memcpy(e, buf, sizeof(*e));
-	snprintf(name, 64, "%s", e->len ? buf + sizeof(*e) : "");
+	len = e->len < 63 ? e->len : 63;
+	memcpy(name, buf + sizeof(*e), len);
+	name[len] = '\0';
 	return 0;
 }
 
