@@ -3,6 +3,8 @@
  * whose number was closed since. */
 #include "crtest.h"
 
+#include <stdint.h>
+
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 

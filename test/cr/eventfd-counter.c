@@ -3,6 +3,8 @@
  * description behind two descriptors. */
 #include "crtest.h"
 
+#include <stdint.h>
+
 #include <sys/eventfd.h>
 
 static void expect(const char *what, int fd, uint64_t was)

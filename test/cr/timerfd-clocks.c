@@ -3,6 +3,8 @@
  * disarmed. */
 #include "crtest.h"
 
+#include <stdint.h>
+
 #include <poll.h>
 #include <sys/timerfd.h>
 
