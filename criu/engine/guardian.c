@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,16 +30,11 @@
 #include "cr.h"
 #include "engine/guardian.h"
 #include "engine/journal.h"
+#include "engine/run-priv.h"
 #include "engine/undo.h"
 #include "run.h"
 #include "util/fd.h"
 #include "util/log.h"
-
-#define READY_TIMEOUT_MS 10000
-
-struct shared {
-	uint32_t next_id;
-};
 
 struct guardian {
 	int journal;
@@ -49,13 +43,13 @@ struct guardian {
 	int socket;
 	int pidfd; /* the guardian's; in the guardian: the tool's */
 	pid_t pid;
-	bool is_ready;        /* it is in a session of its own, and has its lock */
-	pthread_mutex_t lock; /* of is_ready and dirs; not held across fork */
+	pthread_mutex_t lock; /* of dirs; not held across fork */
 	struct undo_dirs dirs;
-	struct shared *shared; /* with forked children */
+	uint32_t last_id; /* of records, outside of a run */
+	bool has_ended;   /* it was told to go; still to be waited for */
 };
 
-enum message_type { MESSAGE_READY, MESSAGE_DIR, MESSAGE_DONE };
+enum message_type { MESSAGE_DIR, MESSAGE_DONE };
 
 struct message {
 	uint32_t type;
@@ -70,8 +64,6 @@ static void guardian_free(struct guardian *guardian)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		close_at(fds[i]);
 	undo_dirs_close(&guardian->dirs);
-	if (guardian->shared)
-		munmap(guardian->shared, sizeof(*guardian->shared));
 	pthread_mutex_destroy(&guardian->lock);
 	free(guardian);
 }
@@ -158,15 +150,13 @@ static bool wait_for_end(struct guardian *guardian)
 
 static void guardian_main(struct guardian *guardian, int socket, int tool_pidfd)
 {
-	struct message ready = {.type = MESSAGE_READY};
 	_cleanup_journal_ struct journal *journal = NULL;
 
 	setsid();
 	close(guardian->socket);
 	guardian->socket = socket;
 	guardian->pidfd = tool_pidfd;
-	if (journal_lock(guardian->journal, JOURNAL_LOCK_UNDO, 0) < 0 ||
-	    send(socket, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+	if (journal_lock(guardian->journal, JOURNAL_LOCK_UNDO, 0) < 0)
 		_exit(1);
 	keep_own_fds(guardian);
 	prctl(PR_SET_NAME, "criu-guardian");
@@ -243,18 +233,13 @@ static void journal_unmake(const struct guardian *guardian)
 int guardian_start(struct cr *cr)
 {
 	_cleanup_(guardian_free_at) struct guardian *guardian = calloc(1, sizeof(*guardian));
-	void *shared;
 	int err;
 
 	if (!guardian)
 		return log_err(cr, -ENOMEM, "guardian: start");
+	guardian_reap(cr);
 	guardian->journal = guardian->dirfd = guardian->socket = guardian->pidfd = -1;
 	pthread_mutex_init(&guardian->lock, NULL);
-	shared = mmap(NULL, sizeof(*guardian->shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		return log_err(cr, -errno, "guardian: shared memory");
-	guardian->shared = shared;
 	err = journal_make(cr, guardian);
 	if (err < 0)
 		return err;
@@ -267,33 +252,16 @@ int guardian_start(struct cr *cr)
 	return 0;
 }
 
-/* Once: waits until the guardian has got as far as to survive what kills the tool. */
-static int guardian_wait_ready(struct cr *cr, struct guardian *guardian)
+static bool is_guarded(const struct cr *cr)
 {
-	struct pollfd poll_fd = {.fd = guardian->socket, .events = POLLIN};
-	struct message message = {.type = MESSAGE_DONE};
-	int n;
-
-	if (guardian->is_ready)
-		return 0;
-	do
-		n = poll(&poll_fd, 1, READY_TIMEOUT_MS);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return log_refuse(cr, -ETIMEDOUT, "guardian: pid %d: did not get ready",
-				  guardian->pid);
-	if (recv(guardian->socket, &message, sizeof(message), MSG_DONTWAIT) != sizeof(message) ||
-	    message.type != MESSAGE_READY)
-		return log_refuse(cr, -EPIPE, "guardian: pid %d: ended as it began", guardian->pid);
-	guardian->is_ready = true;
-	return 0;
+	return cr->guardian && !cr->guardian->has_ended;
 }
 
 int guardian_check(struct cr *cr)
 {
 	struct pollfd poll_fd = {.events = POLLIN};
 
-	if (!cr->guardian)
+	if (!is_guarded(cr))
 		return 0;
 	poll_fd.fd = cr->guardian->pidfd;
 	if (poll(&poll_fd, 1, 0) == 0)
@@ -302,15 +270,25 @@ int guardian_check(struct cr *cr)
 			  cr->guardian->pid);
 }
 
-/* Lets the guardian go, who was told before what it is to do, and forgets it. */
-static void guardian_end(struct cr *cr)
+/*
+ * Lets the guardian go, who was told before what it is to do. It takes as long to exit as it took
+ * to fork, so nobody waits for it here: guardian_reap() does, when it most likely is gone.
+ */
+static void guardian_end(struct guardian *guardian)
+{
+	shutdown(guardian->socket, SHUT_RDWR);
+	guardian->has_ended = true;
+}
+
+void guardian_reap(struct cr *cr)
 {
 	struct guardian *guardian = cr->guardian;
 
-	cr->guardian = NULL;
-	shutdown(guardian->socket, SHUT_RDWR);
-	while (waitpid(guardian->pid, NULL, __WALL) < 0 && errno == EINTR)
+	if (!guardian)
+		return;
+	while (guardian->has_ended && waitpid(guardian->pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
+	cr->guardian = NULL;
 	guardian_free(guardian);
 }
 
@@ -319,13 +297,13 @@ void guardian_commit(struct cr *cr)
 	struct guardian *guardian = cr->guardian;
 	struct message done = {.type = MESSAGE_DONE};
 
-	if (!guardian)
+	if (!is_guarded(cr))
 		return;
 	/* The record is for `criu recover`, in case the file cannot be removed. */
 	journal_append(guardian->journal, 0, JOURNAL_COMMIT, NULL, 0);
 	send(guardian->socket, &done, sizeof(done), MSG_NOSIGNAL);
 	journal_unmake(guardian);
-	guardian_end(cr);
+	guardian_end(guardian);
 }
 
 static void undo_told_log(void *arg, const struct journal_record *record, int err)
@@ -347,12 +325,12 @@ void guardian_undo(struct cr *cr)
 	size_t n_failed;
 	int err;
 
-	if (!guardian)
+	if (!is_guarded(cr))
 		return;
 	err = journal_load(guardian->journal, &journal);
 	if (err < 0) {
 		log_err(cr, err, "undo journal: read");
-		guardian_end(cr);
+		guardian_end(guardian);
 		return;
 	}
 	n_failed = undo_journal(guardian->journal, &guardian->dirs, journal, undo_told_log, cr);
@@ -363,7 +341,7 @@ void guardian_undo(struct cr *cr)
 	log_warn(cr, "undo journal: %zu things could not be undone; `criu recover` tries again",
 		 n_failed);
 	/* Uncommitted: so does the guardian, once. */
-	guardian_end(cr);
+	guardian_end(guardian);
 }
 
 void guardian_leave(struct cr *cr)
@@ -376,7 +354,7 @@ void guardian_leave(struct cr *cr)
 
 pid_t guardian_pid(const struct cr *cr)
 {
-	return cr->guardian ? cr->guardian->pid : 0;
+	return is_guarded(cr) ? cr->guardian->pid : 0;
 }
 
 /* ---- records ---- */
@@ -387,14 +365,10 @@ int undo_add(struct cr *cr, const char *kind, const char *const *fields, size_t 
 	uint32_t id;
 	int err;
 
-	if (!guardian)
+	if (!is_guarded(cr))
 		return 0;
-	pthread_mutex_lock(&guardian->lock);
-	err = guardian_wait_ready(cr, guardian);
-	pthread_mutex_unlock(&guardian->lock);
-	if (err < 0)
-		return err;
-	id = __atomic_add_fetch(&guardian->shared->next_id, 1, __ATOMIC_RELAXED);
+	id = __atomic_add_fetch(cr->run ? &cr->run->last_undo_id : &guardian->last_id, 1,
+				__ATOMIC_RELAXED);
 	err = journal_append(guardian->journal, id, kind, fields, n_fields);
 	if (err < 0)
 		return log_err(cr, err, "undo journal: append \"%s\"", kind);
@@ -408,7 +382,7 @@ void undo_forget(struct cr *cr, int id)
 	const char *fields[] = {text};
 	int err;
 
-	if (!cr->guardian || id <= 0)
+	if (!is_guarded(cr) || id <= 0)
 		return;
 	snprintf(text, sizeof(text), "%d", id);
 	err = journal_append(cr->guardian->journal, 0, JOURNAL_FORGET, fields, 1);
@@ -458,7 +432,7 @@ static int undo_add_in_dir(struct cr *cr, const char *kind, int dirfd, const cha
 	struct stat st;
 	int err;
 
-	if (!cr->guardian)
+	if (!is_guarded(cr))
 		return 0;
 	if (dirfd != AT_FDCWD)
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
@@ -495,7 +469,7 @@ static int undo_add_process(struct cr *cr, const char *kind, pid_t pid, const ch
 	const char *fields[] = {pid_text, start_text, signal};
 	uint64_t starttime;
 
-	if (!cr->guardian)
+	if (!is_guarded(cr))
 		return 0;
 	starttime = journal_starttime(pid);
 	if (!starttime)
@@ -523,7 +497,7 @@ int undo_add_umount(struct cr *cr, const char *path)
 	char text[24];
 	const char *fields[] = {path, text};
 
-	if (!cr->guardian)
+	if (!is_guarded(cr))
 		return 0;
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)undo_mount_id(path));
 	return undo_add(cr, "umount", fields, 2);

@@ -35,6 +35,12 @@ int guardian_check(struct cr *cr);
  */
 void guardian_leave(struct cr *cr);
 
+/*
+ * Waits for the guardian's end and frees cr->guardian. For a tool that goes on living after the
+ * plan, and before a plan is run again; who exits next need not.
+ */
+void guardian_reap(struct cr *cr);
+
 /* The guardian's pid, 0 if there is none. */
 pid_t guardian_pid(const struct cr *cr);
 

@@ -24,7 +24,8 @@ struct fault {
 };
 
 struct run {
-	pid_t owner; /* the tool, among the processes that share this */
+	pid_t owner;           /* the tool, among the processes that share this */
+	uint32_t last_undo_id; /* guardian.c: forked children add records, too; atomic */
 	/* cancel.c */
 	uint32_t signal; /* that cancelled the run, 0: none; atomic */
 	int cancel_fd;   /* eventfd */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -72,6 +73,7 @@ static int tear_down(void **state)
 	struct fixture *fix = *state;
 	char command[80];
 
+	guardian_reap(&fix->cr);
 	log_free(fix->cr.log);
 	report_free(fix->cr.report);
 	close(fix->dirfd);
@@ -150,7 +152,10 @@ static struct tool tool_start(struct fixture *fix, int (*work)(struct fixture *f
 
 static void tool_kill(const struct tool *tool)
 {
-	/* The whole process group: the guardian must have left it. */
+	/* The whole process group: the guardian must have left it, which it does at its own pace.
+	 */
+	while (getsid(tool->guardian) != tool->guardian)
+		sched_yield();
 	assert_int_equal(kill(-tool->pid, SIGKILL), 0);
 	assert_int_equal(waitpid(tool->pid, NULL, 0), tool->pid);
 	wait_gone(tool->guardian_pidfd);
@@ -270,6 +275,10 @@ static void test_committed(void **state)
 	make_file(fix, "made", "m");
 	assert_true(undo_add_remove(&fix->cr, fix->dirfd, "made") > 0);
 	guardian_commit(&fix->cr);
+	assert_int_equal(guardian_pid(&fix->cr), 0);
+	assert_int_equal(undo_add_remove(&fix->cr, fix->dirfd, "later"), 0);
+	assert_int_equal(guardian_check(&fix->cr), 0);
+	guardian_reap(&fix->cr);
 	assert_null(fix->cr.guardian);
 	assert_true(has_file(fix, "made"));
 	assert_int_equal(journal_count(fix), 0);
@@ -285,6 +294,7 @@ static void test_undone_by_tool(void **state)
 	assert_int_equal(guardian_start(&fix->cr), 0);
 	assert_int_equal(work_files(fix), 0);
 	guardian_undo(&fix->cr);
+	guardian_reap(&fix->cr);
 	assert_null(fix->cr.guardian);
 	check_files_undone(fix);
 	assert_int_equal(waitpid(-1, NULL, __WALL), -1);
@@ -327,6 +337,7 @@ static void test_guardian_killed(void **state)
 	assert_int_equal(guardian_check(&fix->cr), -EPIPE);
 	assert_int_equal(undo_add_remove(&fix->cr, fix->dirfd, "other"), -EPIPE);
 	guardian_undo(&fix->cr);
+	guardian_reap(&fix->cr);
 	assert_false(has_file(fix, "made"));
 	assert_int_equal(journal_count(fix), 0);
 }
@@ -531,6 +542,7 @@ static void test_in_a_plan(void **state)
 
 	setenv("CRIU_FAIL_STEP", "later", 1);
 	assert_int_equal(plan_run(&fix->cr, &plan), -EIO);
+	guardian_reap(&fix->cr);
 	check_files_undone(fix);
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);

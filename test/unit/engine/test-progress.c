@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Progress: a line on a terminal once a step takes over a second, cleared at its end; nothing
+ * elsewhere. */
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "cr.h"
+#include "engine/plan.h"
+#include "util/log.h"
+#include "util/report.h"
+#include "util/time.h"
+
+/* Works until a second is over: what it waits for is the time itself. */
+static int step_long(struct cr *cr)
+{
+	uint64_t end = time_now_us() + 1300000;
+
+	progress_set_total(cr, 200);
+	progress_add(cr, 50);
+	while (time_now_us() < end) {
+		plan_wait_fd(cr, -1, POLLIN, 20);
+		progress_add(cr, 0);
+	}
+	return 0;
+}
+
+static int step_short(struct cr *cr)
+{
+	progress_add(cr, 50);
+	return 0;
+}
+
+static const struct step steps[] = {
+	{.name = "short", .run = step_short},
+	{.name = "long", .run = step_long},
+};
+
+static void run_on(int stderr_fd, char *ret, size_t size, int read_fd)
+{
+	struct cr cr = {.report = report_new()};
+	int saved = dup(STDERR_FILENO), err;
+	ssize_t n;
+
+	cr.log = log_new(cr.report);
+	log_open(cr.log, AT_FDCWD, "/dev/null");
+	fflush(stderr);
+	dup2(stderr_fd, STDERR_FILENO);
+	err = plan_run(&cr, &(struct plan){"p", steps, 2, NULL});
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	assert_int_equal(err, 0);
+	n = read(read_fd, ret, size - 1);
+	ret[n > 0 ? n : 0] = '\0';
+	log_free(cr.log);
+	report_free(cr.report);
+}
+
+static void test_terminal(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), slave;
+	char text[1024];
+
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(slave >= 0);
+	run_on(slave, text, sizeof(text), master);
+	assert_null(strstr(text, "short"));
+	assert_non_null(strstr(text, "\rlong: 25%, 1 s\033[K"));
+	assert_string_equal(text + strlen(text) - 4, "\r\033[K");
+	close(slave);
+	close(master);
+}
+
+static void test_no_terminal(void **state)
+{
+	int ends[2];
+	char text[64];
+
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	run_on(ends[1], text, sizeof(text), ends[0]);
+	assert_string_equal(text, "");
+	close(ends[0]);
+	close(ends[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_no_terminal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
