@@ -71,7 +71,7 @@ static void scan_inode(struct scan *s, struct lock_facts *lock)
 int lock_parse_line(struct scan *line, struct lock_facts *ret)
 {
 	static const struct word accesses[] = {
-		{"READ", LOCK_FOR_READ},     {"WRITE", LOCK_FOR_WRITE},  {"RW", LOCK_FOR_BOTH},
+		{"READ", LOCK_FOR_READ},  {"WRITE", LOCK_FOR_WRITE}, {"RW", LOCK_FOR_BOTH},
 		{"UNLCK", LOCK_FOR_NONE}, {"NONE", LOCK_FOR_NONE},
 	};
 	struct lock_facts lock = {};

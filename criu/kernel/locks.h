@@ -9,15 +9,7 @@
 #include <sys/types.h>
 #include "util/scan.h"
 
-enum lock_kind {
-	LOCK_POSIX,
-	LOCK_OFD,
-	LOCK_FLOCK,
-	LOCK_LEASE,
-	LOCK_DELEG,
-
-	LOCK_ACCESS
-};
+enum lock_kind { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK, LOCK_LEASE, LOCK_DELEG, LOCK_ACCESS };
 enum lock_access { LOCK_FOR_READ, LOCK_FOR_WRITE, LOCK_FOR_BOTH, LOCK_FOR_NONE };
 enum lock_lease { LOCK_NO_LEASE, LOCK_LEASE_ACTIVE, LOCK_LEASE_BREAKING, LOCK_LEASE_BREAKER };
 

@@ -13,13 +13,13 @@
  */
 struct spawn {
 	const char *const *argv; /* ends with NULL */
-	const char *const *env;	 /* "NAME=value", ends with NULL: added to the environment, or
+	const char *const *env;  /* "NAME=value", ends with NULL: added to the environment, or
 				    replacing it with clean_env */
 	int clean_env;
 	int in, out, err;    /* SPAWN_FD(fd), SPAWN_NULL, or 0 */
 	const int *keep_fds; /* stay open under the same number; all others above 2 are closed */
 	size_t n_keep_fds;
-	int dirfd;		   /* SPAWN_FD(fd): fchdir there first */
+	int dirfd;                 /* SPAWN_FD(fd): fchdir there first */
 	int (*prepare)(void *arg); /* called in the child before exec: join namespaces, …; only
 				      async-signal-safe calls */
 	void *arg;

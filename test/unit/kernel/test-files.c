@@ -376,12 +376,7 @@ static void shared_files_have_one_number(void **state)
 
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	for (int i = 0; i < N; i++) {
-		close(events[i]);
-		close(copies[i]);
-	}
-	close(ep);
-	close(other);
+	fd_close_range((unsigned int)ep, (unsigned int)copies[N - 1]);
 	kcmp_ids_free(ids);
 	kcmp_ids_free(NULL);
 }

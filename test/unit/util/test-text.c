@@ -129,7 +129,7 @@ static void squeezes(void **state)
 {
 	static const char *const pairs[][2] = {
 		{"//a///b/./c//", "/a/b/c"}, {"/", "/"},   {"/.", "/"}, {"a/.", "a"},
-		{"/.a/..b", "/.a/..b"},	     {"/./", "/"},
+		{"/.a/..b", "/.a/..b"},      {"/./", "/"},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
