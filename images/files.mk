@@ -19,3 +19,23 @@ $(B)/gen/images/stamp: $(protos) images/files.mk
 	@touch $@
 
 $(B)/obj/$(B)/gen/%.o $(B)/san/$(B)/gen/%.o: WARN := -w
+
+# crit, and pycriu in build/lib/python: our modules, the messages by protoc, and the table of kinds. PYTHON is one that
+# has the protobuf module, if there is one.
+PROTOC ?= protoc
+PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import google.protobuf' 2>/dev/null && command -v $$p && exit; done; echo /usr/bin/python3)
+pycriu-src := $(wildcard images/py/pycriu/*.py images/py/pycriu/images/*.py)
+programs   += $(B)/bin/crit
+
+$(B)/bin/crit: images/py/crit $(B)/lib/python/stamp
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)sed 's|@PYTHON@|$(PYTHON)|' $< >$@ && chmod 755 $@
+
+$(B)/lib/python/stamp: $(protos) $(pycriu-src) images/images.def images/py/make-kinds images/files.mk
+	$(call say,PROTOC,pycriu)
+	$(Q)rm -rf $(@D) && mkdir -p $(@D) && cp -r images/py/pycriu $(@D)/
+	$(Q)$(PROTOC) -I. -I$(PROTO_INCLUDE) --python_out=$(@D)/pycriu $(protos)
+	$(Q)sed -i 's/^from images import/from pycriu.images import/' $(@D)/pycriu/images/*_pb2.py
+	$(Q)$(PYTHON) images/py/make-kinds images/images.def >$(@D)/pycriu/images/kinds.py
+	@touch $@
