@@ -19,7 +19,9 @@
 #include "images/lib/image.h"
 #include "kernel/features.h"
 #include "util/log.h"
+#include "util/pool.h"
 #include "util/report.h"
+#include "util/stats.h"
 
 static int dir_open(struct cr *cr, const char *option, const char *path)
 {
@@ -102,6 +104,8 @@ int session_open(struct cr *cr, struct session *session, bool is_dump)
 			       cr->opts->log_file ?: "");
 	say_hello(cr);
 	cr->features = features_new();
+	cr->stats = stats_new();
+	cr->pool = pool_new(0);
 	return 0;
 }
 
@@ -128,6 +132,10 @@ int session_close(struct cr *cr, struct session *session, const char *command, i
 	if (cr->work_dir >= 0)
 		close(cr->work_dir);
 	cr->work_dir = -1;
+	pool_free(cr->pool);
+	cr->pool = NULL;
+	stats_free(cr->stats);
+	cr->stats = NULL;
 	features_free(cr->features);
 	cr->features = NULL;
 	return status;

@@ -12,8 +12,8 @@ struct session {
 };
 
 /*
- * Closes what --close says, opens images, work directory, log and features (members of cr). 0 or
- * -errno, logged; in either case session_close() is to be called.
+ * Closes what --close says, opens images, work directory, log, features, statistics, pool (members
+ * of cr). 0 or -errno, logged; in either case session_close() is to be called.
  */
 int session_open(struct cr *cr, struct session *session, bool is_dump);
 
