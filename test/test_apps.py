@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real programs, dumped and restored several times while they work: the output is that of an undisturbed run.
+
+CRIU_APPS_CYCLES says how often each is dumped and restored (3), CRIU_APPS_SCALE makes the work larger (1; 10 is xz of 300 MB)."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib import host
+from lib.criu import TOP, Images
+
+CYCLES = int(os.environ.get("CRIU_APPS_CYCLES", "3"))
+SCALE = float(os.environ.get("CRIU_APPS_SCALE", "1"))
+# Processor time, in ticks, that the tree gets between two dumps: it is then somewhere else in its work.
+TICKS = 10
+
+PYTHON_WORK = """
+import hashlib, subprocess, sys, threading
+results = [None] * 4
+def work(i):
+    h = b"seed %d" % i
+    for n in range(ROUNDS):
+        h = hashlib.sha256(h * 50).digest()
+        if n % (ROUNDS // 4) == 0:
+            out = subprocess.run(["sh", "-c", "echo $((%d + %d)); sleep 0.05" % (i, n)], stdout=subprocess.PIPE).stdout
+            h += out
+    results[i] = h.hex()
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print("\\n".join(results))
+"""
+
+PERL_WORK = """
+use strict; use Digest::SHA qw(sha256_hex);
+my @readers;
+for my $i (0..3) {
+    pipe(my $r, my $w) or die; my $pid = fork // die;
+    if (!$pid) {
+        close $r; my $h = $i;
+        for my $n (1..ROUNDS) { $h = sha256_hex($h x 20); print $w "$n $h\\n" if $n % (ROUNDS/10) == 0; }
+        close $w; exit 0;
+    }
+    close $w; push @readers, $r;
+}
+for my $r (@readers) { while (<$r>) { print; } }
+1 while wait() > 0;
+"""
+
+JAVA_WORK = """
+public class Work {
+    public static void main(String[] a) throws Exception {
+        Thread[] t = new Thread[3]; long[] r = new long[3];
+        for (int k = 0; k < 3; k++) { final int i = k; t[k] = new Thread(() -> {
+            long s = i; for (int n = 0; n < ROUNDS; n++) { s = s * 6364136223846793005L + 1442695040888963407L;
+                if ((n & 0xfffff) == 0) { byte[] b = new byte[1 << 20]; b[n % 100] = (byte) s; s += b[n % 100]; } }
+            r[i] = s; }); t[k].start(); }
+        for (Thread x : t) x.join();
+        for (long x : r) System.out.println(x);
+    }
+}
+"""
+
+NODE_WORK = """
+let s = 1n, out = []; const crypto = require('crypto');
+function step(n) { let h = String(n); for (let i = 0; i < ROUNDS; i++) h = crypto.createHash('sha256').update(h).digest('hex');
+    out.push(h); if (n < 40) setTimeout(() => step(n + 1), 1); else console.log(out.join('\\n')); }
+step(0);
+"""
+
+SQL_WORK = """
+import sqlite3, hashlib
+db = sqlite3.connect("work.db")
+db.execute("create table t (n integer primary key, h text)")
+for n in range(ROUNDS):
+    with db:
+        db.executemany("insert into t values (?, ?)", ((n * 100 + i, hashlib.md5(b"%d" % (n * 100 + i)).hexdigest()) for i in range(100)))
+print(db.execute("pragma integrity_check").fetchone(), db.execute("select count(*), max(h), min(h) from t").fetchone())
+"""
+
+
+def rounds(n):
+    return str(max(10, int(n * SCALE)) // 10 * 10)
+
+
+def noise(path, megabytes):
+    """The same bytes each time, which compress by half or so."""
+    with open(path, "wb") as f:
+        block = b""
+        for n in range(int(megabytes * 16)):
+            block = hashlib.sha256(block + b"%d" % n).digest()
+            f.write((block.hex().encode() * 1024)[:65536])
+
+
+def lines(path, megabytes):
+    with open(path, "w") as f:
+        value = 12345
+        for _ in range(int(megabytes * (1 << 20) / 10)):
+            value = (value * 1103515245 + 12345) & 0x7fffffff
+            f.write(f"{value:09d}\n")
+
+
+def xz(folder):
+    noise(folder / "input", 30 * SCALE)
+    return ["xz", "-T2", "-1", "-k", "-c", "--block-size=4MiB", "input"]
+
+
+def sort(folder):
+    lines(folder / "input", 100 * SCALE)
+    (folder / "tmp").mkdir()
+    return ["sort", "-S", "16M", "-T", "tmp", "--parallel=2", "input"]
+
+
+def script(interpreter, name, text, n):
+    def prepare(folder):
+        (folder / name).write_text(text.replace("ROUNDS", rounds(n)))
+        return [*interpreter, name]
+    return prepare
+
+
+def make(folder):
+    shutil.copytree(TOP, folder / "tree", ignore=shutil.ignore_patterns("build", ".git"))
+    return ["sh", "-c", "make -C tree -j2 build/lib/libcompel.a >log 2>&1; echo $?; nm tree/build/lib/libcompel.a | grep -c ' T '"]
+
+
+def pipeline(folder):
+    lines(folder / "input", 60 * SCALE)
+    return ["sh", "-c", "cat input | tr 0-4 5-9 | grep -v 77 | sed s/5/five/ | sha256sum"]
+
+
+APPS = {
+    "xz": (xz, "xz"),
+    "sort": (sort, "sort"),
+    "sqlite3": (script(["/usr/bin/python3"], "work.py", SQL_WORK, 1000), None),
+    "python3": (script(["/usr/bin/python3"], "work.py", PYTHON_WORK, 40000), None),
+    "perl": (script(["perl"], "work.pl", PERL_WORK, 200000), "perl"),
+    "make": (make, None),
+    "pipeline": (pipeline, None),
+    "java": (script(["java"], "Work.java", JAVA_WORK, 400000000), "java"),
+    "node": (script(["node"], "work.js", NODE_WORK, 12000), "node"),
+}
+
+
+class App:
+    """One run in a folder of its own; the output file is what counts."""
+
+    def __init__(self, prepare, folder):
+        self.folder = folder
+        folder.mkdir()
+        command = prepare(folder)
+        with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=folder,
+                                            start_new_session=True)
+        self.pid = self.process.pid
+        self.status = None
+
+    def ended(self):
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid:
+                self.status = status
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
+    def ticks(self):
+        """Processor time of the tree, of children that have ended too."""
+        total = 0
+        for pid in host.tree(self.pid):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, fields[11:15]))
+            except OSError:
+                pass
+        return total
+
+    def work_on(self):
+        """Lets it work; False if it came to its end."""
+        start = self.ticks()
+        host.wait_until(lambda: self.ended() or abs(self.ticks() - start) >= TICKS, f"{self.process.args}: progress", 120)
+        return not self.ended()
+
+    def result(self):
+        host.wait_until(self.ended, f"{self.process.args}: its end", 600)
+        assert os.waitstatus_to_exitcode(self.status) == 0, (self.folder / "err").read_text(errors="replace")
+        return (self.folder / "out").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Outputs by application, computed once."""
+    known = {}
+
+    def get(name):
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name) / "work"
+            known[name] = App(APPS[name][0], folder).result()
+            shutil.rmtree(folder)
+        return known[name]
+    return get
+
+
+def need(name):
+    program = APPS[name][1]
+    if program and not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_kill_and_restore(name, folder, tidy, undisturbed):
+    need(name)
+    expected = undisturbed(name)
+    app = App(APPS[name][0], folder / "work")
+    done = 0
+    while done < CYCLES and app.work_on():
+        images = Images(folder / f"images{done}")
+        images.dump(app.pid, "--file-locks", "--link-remap", "--ghost-limit", "1G")
+        host.wait_until(app.ended, "end of the dumped tree")
+        app.status = None
+        images.restore("--file-locks")
+        shutil.rmtree(images.folder)
+        done += 1
+    assert done, "the work was over before the first dump"
+    assert app.result() == expected
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_leave_running(name, folder, tidy, undisturbed):
+    need(name)
+    expected = undisturbed(name)
+    app = App(APPS[name][0], folder / "work")
+    done = 0
+    while done < CYCLES and app.work_on():
+        images = Images(folder / f"images{done}")
+        images.dump(app.pid, "--leave-running", "--file-locks", "--link-remap", "--ghost-limit", "1G")
+        shutil.rmtree(images.folder)
+        # What --link-remap leaves for a restore is not wanted here.
+        for left in (folder / "work").rglob("link_remap.*"):
+            left.unlink()
+        done += 1
+    assert done, "the work was over before the first dump"
+    assert app.result() == expected
