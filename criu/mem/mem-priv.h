@@ -9,15 +9,17 @@
 #include <stdint.h>
 
 #include "kernel/maps.h"
+#include "mem/content.h"
 #include "mem/mem.h"
 #include "mem/pages.h"
+#include "mem/place.h"
 #include "mem/vma-status.h"
 #include "util/hash.h"
 
-struct image;
-struct mem_place;
+struct image_dir;
+struct mem_args;
+struct vdso_own;
 struct mem_objects;
-struct vdso_image;
 
 /* Off cr->mem; made by mem_new(). */
 struct mem {
@@ -26,21 +28,17 @@ struct mem {
 	uint32_t last_pages_id;      /* dump: of the pages file made last */
 	bool has_uprobes;            /* dump: a [uprobes] mapping was met */
 	pthread_mutex_t lock;        /* dump: of objects */
-	struct mem_place *place;     /* restore: free address space; place.c */
+	/* restore */
+	struct mem_place *place; /* free address space; place.c */
+	struct span own_stack;   /* what our stack may grow to */
+	struct vdso_own *vdso;   /* the vDSO of this kernel; vdso.h */
+	uint64_t total_size;     /* bytes of private memory, all tasks */
+	/* The task whose mappings are in this process, as far as they are: what a forked process
+	 * has inherited. */
+	struct task *present;
+	struct image_dir **dirs; /* images, their parent, its parent … (content.h) */
+	uint32_t n_dirs;
 };
-
-struct span {
-	uint64_t start, end;
-};
-
-struct spans {
-	struct span *items;
-	size_t n, capacity;
-};
-
-/* Appends; grows the last one if it touches it. */
-void spans_add(struct spans *spans, uint64_t start, uint64_t end);
-void spans_release(struct spans *spans);
 
 /* Off task->mm->dump. */
 struct mm_dump {
@@ -48,6 +46,13 @@ struct mm_dump {
 	struct pages pages;
 	struct spans guards;
 	uint64_t n_scanned;
+};
+
+/* Off task->mm->restore. */
+struct mm_restore {
+	struct content content; /* of private memory */
+	struct spans guards;
+	struct vma *vdso, *vvar; /* NULL: it has none */
 };
 
 /* --- convert.c --- */
@@ -61,12 +66,56 @@ uint32_t vma_page_flags(const struct vma *vma);
 /* Does a file stand behind it, which needs an id? */
 bool vma_has_file(const struct vma *vma);
 
+/* --- load.c --- */
+
+/* Of its pages, by flags. */
+uint64_t vma_page_size(const struct vma *vma);
+
+/* --- map.c --- */
+
+/* Maps it, at its address or elsewhere, writable where it will be filled. last_file is state
+ * between calls. */
+struct mapped_file {
+	uint64_t id;
+	uint32_t flags;
+	int fd; /* -1: none */
+};
+int vma_map(struct cr *cr, struct task *task, struct vma *vma, struct mapped_file *last_file);
+/* Protection, advice, lock: when its contents are there. */
+int vma_finish(struct cr *cr, struct task *task, const struct vma *vma);
+/* Puts guard regions into what is mapped. */
+int mem_install_guards(struct cr *cr, struct task *task);
+/* Is it mapped by map.c, or by something special (vDSO, its data, ring of AIO, vsyscall)? */
+bool vma_is_mapped(const struct vma *vma);
+/* Are there saved pages in it? */
+bool vma_is_filled(const struct task *task, const struct vma *vma);
+
+/* --- inherit.c --- */
+
+/* Finds what children inherit from their parents. */
+void mem_plan_inheritance(struct cr *cr);
+/* Unmaps what this process has of other tasks and does not inherit; the rest becomes its own. Once.
+ */
+int mem_take_inheritance(struct cr *cr, struct task *task);
+/* Drops pages of an inherited mapping that the task does not have. */
+int mem_drop_pages(struct cr *cr, struct task *task, const struct vma *vma);
+
+/* --- aio.c, vdso-restore.c: when copies of saved contents are there --- */
+
+int aio_restore(struct cr *cr, struct task *task);
+/* The vDSO of this process, from its mappings. -ENOENT if it has none. */
+int vdso_find_own(const struct vma_list *list, struct vdso_own *ret);
+/* Decides where the vDSO goes; maps the saved one if it is not that of this kernel. */
+int vdso_restore(struct cr *cr, struct task *task);
+/* Adds to args->early, to moves and ranges to keep what the blob does with our vDSO. */
+void vdso_args(const struct vdso_own *own, struct mem_args *args, struct spans *keep);
+
 /* --- scan.c --- */
 
 /* Makes mm->dump->pages and guards of a frozen task. */
 int mem_scan(struct cr *cr, struct task *task);
 
-/* --- objects.c, objects-dump.c, objects-restore.c: shared memory --- */
+/* --- objects.c (and objects.h): shared memory --- */
 
 void mem_objects_free(struct mem_objects *objects);
 

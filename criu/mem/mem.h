@@ -25,8 +25,6 @@ struct task;
 struct vma_facts;
 struct mem_args;
 
-enum vma_backing { VMA_ANON, VMA_FILE, VMA_SHMEM, VMA_SPECIAL };
-
 /* One mapping, on both sides. Field meanings of the image (vma_entry) are those of images.md 8. */
 struct vma {
 	uint64_t start, end; /* byte addresses in the task */
@@ -39,9 +37,13 @@ struct vma {
 	/* dump */
 	const struct vma_facts *facts; /* kernel/maps.h */
 	/* restore */
-	uint64_t mapped_at; /* where it lies in the task's process now; == start: in place */
+	uint64_t mapped_at; /* where it lies in the task's process now; == start: in place; 0: not
+			       yet mapped */
 	const struct vma
-		*inherit; /* the parent's mapping this one is a copy-on-write copy of, or NULL */
+		*inherit;  /* the parent's mapping this one is a copy-on-write copy of, or NULL */
+	uint8_t *copy;     /* contents of what is not simply mapped: saved vDSO, ring of AIO */
+	bool is_passed_on; /* some child inherits it: has to be there before the children are */
+	bool is_filled;
 };
 
 struct mm {

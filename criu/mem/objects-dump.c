@@ -33,10 +33,12 @@
 /* What plain shared memory answers to F_GET_SEALS, too: no more seals. */
 #define SEALS_NONE F_SEAL_SEAL
 
+/* By prctl(2), shared anonymous memory may be shown under another name; the object's own stays. */
 static char *object_name(const char *link)
 {
 	const char *memfd_name = str_after(link, "/memfd:");
-	char *name = xstrdup(memfd_name ? memfd_name : "/dev/zero");
+	const char *own_name = str_starts_with(link, "/anon_hugepage") ? link : "/dev/zero";
+	char *name = xstrdup(memfd_name ? memfd_name : own_name);
 
 	path_strip_deleted(name);
 	return name;

@@ -11,10 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "compel/base/cleanup.h"
 #include "cr.h"
+#include "images/lib/image.h"
 #include "mem/mem-priv.h"
+#include "task/task.h"
 #include "util/alloc.h"
 #include "util/str.h"
+
+#include "images/mm.pb-c.h"
 
 void mem_new(struct cr *cr)
 {
@@ -33,6 +38,7 @@ void mem_objects_free(struct mem_objects *objects)
 		if (object->fd >= 0)
 			close(object->fd);
 		pages_release(&object->pages);
+		content_release(&object->content);
 		free(object->name);
 		free(object);
 	}
@@ -79,4 +85,47 @@ bool mem_memfd_match(const char *link, const struct stat *st)
 	return str_starts_with(link, "/memfd:") || str_starts_with(link, "/dev/zero (deleted)") ||
 	       str_starts_with(link, "/anon_hugepage (deleted)") ||
 	       str_starts_with(link, "[anon_shmem:");
+}
+
+static void free_mm(struct mm *mm)
+{
+	if (mm->dump) {
+		vma_list_release(&mm->dump->list);
+		pages_release(&mm->dump->pages);
+		spans_release(&mm->dump->guards);
+		free(mm->dump);
+	}
+	if (mm->restore) {
+		content_release(&mm->restore->content);
+		spans_release(&mm->restore->guards);
+		free(mm->restore);
+	}
+	if (mm->entry)
+		mm_entry__free_unpacked(mm->entry, NULL);
+	free(mm->vmas);
+	free(mm);
+}
+
+void mem_free(struct cr *cr)
+{
+	struct task *task;
+
+	if (cr->tree) {
+		tree_for_each_task (task, cr->tree) {
+			if (task->mm)
+				free_mm(TAKE_PTR(task->mm));
+		}
+	}
+	if (!cr->mem)
+		return;
+	mem_objects_free(cr->mem->objects);
+	hash_release(&cr->mem->file_ids);
+	place_free(cr->mem->place);
+	/* [0] is cr->images. */
+	for (uint32_t i = 1; i < cr->mem->n_dirs; i++)
+		image_dir_free(cr->mem->dirs[i]);
+	free(cr->mem->dirs);
+	free(cr->mem->vdso);
+	pthread_mutex_destroy(&cr->mem->lock);
+	free(TAKE_PTR(cr->mem));
 }

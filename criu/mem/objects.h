@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "mem/content.h"
 #include "mem/pages.h"
 
 struct cr;
@@ -23,12 +24,14 @@ struct mem_object {
 	uint32_t uid, gid, mode, seals;
 	uint32_t hugetlb_flag; /* MFD_HUGETLB and size code, 0: none */
 	uint64_t size;
-	bool is_noreserve;  /* restore: no mapping of it was accounted */
-	int fd;             /* dump: readable; restore: of the object itself, read-write */
-	struct pages pages; /* addresses are offsets */
+	int fd; /* dump: readable; restore: of the object itself, read-write */
 	/* dump */
+	struct pages pages; /* addresses are offsets */
 	dev_t dev;
 	ino_t ino;
+	/* restore */
+	bool is_reserved; /* some mapping of it is without MAP_NORESERVE */
+	struct content content;
 };
 
 struct mem_objects {
@@ -41,6 +44,11 @@ struct mem_object *mem_object_find(const struct cr *cr, uint32_t inode_id);
 struct mem_object *mem_object_find_shmid(const struct cr *cr, uint64_t shmid);
 /* An empty object, entered. */
 struct mem_object *mem_object_new(struct cr *cr);
+
+/* Restore: notes a mapping that refers to an object by its shmid alone (ANON_SHARED). */
+void mem_object_note(struct cr *cr, uint64_t shmid, uint64_t end);
+/* Restore, coordinator: reads contents, makes and fills all objects. */
+int mem_objects_restore(struct cr *cr);
 
 /* Dump: finds the pages of the object that have data. */
 int mem_object_scan(struct cr *cr, struct mem_object *object);

@@ -20,23 +20,6 @@
 #include "util/alloc.h"
 #include "util/log.h"
 
-void spans_add(struct spans *spans, uint64_t start, uint64_t end)
-{
-	if (spans->n && spans->items[spans->n - 1].end == start) {
-		spans->items[spans->n - 1].end = end;
-		return;
-	}
-	spans->items =
-		array_grow(spans->items, &spans->capacity, spans->n + 1, sizeof(*spans->items));
-	spans->items[spans->n++] = (struct span){start, end};
-}
-
-void spans_release(struct spans *spans)
-{
-	free(spans->items);
-	*spans = (struct spans){0};
-}
-
 struct scan {
 	struct mm *mm;
 	unsigned int at; /* mapping that the last region was in, or one before the next */
