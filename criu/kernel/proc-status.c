@@ -209,7 +209,8 @@ static int find_key(const char *name, size_t len, size_t hint)
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		size_t at = (hint + i) % ARRAY_SIZE(keys);
 
-		if (strncmp(keys[at].name, name, len) == 0 && keys[at].name[len] == '\0')
+		/* By length first: what is looked for may hold zero bytes. */
+		if (strlen(keys[at].name) == len && memcmp(keys[at].name, name, len) == 0)
 			return (int)at;
 	}
 	return -1;

@@ -5,6 +5,10 @@ FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=
 fuzz-bins  := $(patsubst test/fuzz/fuzz-%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz-*.c))
 
 fuzz-src-image := $(images-src)
+fuzz-src-proc := criu/kernel/proc-text.c $(addprefix criu/util/,alloc.c fd.c path.c scan.c str.c)
+fuzz-src-proc-task := $(fuzz-src-proc) $(addprefix criu/kernel/,proc.c proc-stat.c proc-status.c proc-lists.c)
+fuzz-src-proc-maps := $(fuzz-src-proc) $(addprefix criu/kernel/,maps.c smaps.c)
+fuzz-src-proc-files := $(fuzz-src-proc) $(addprefix criu/kernel/,fdinfo.c locks.c mountinfo.c)
 
 .PHONY: fuzz
 fuzz: $(fuzz-bins)

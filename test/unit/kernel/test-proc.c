@@ -142,6 +142,10 @@ static int parse_status_with(const char *old, const char *new)
 static void status_refuses(void **state)
 {
 	assert_int_equal(parse_status_with("Kthread:\t0\n", ""), 0);
+	/* A key that goes on behind a zero byte is not that key. */
+	assert_int_equal(proc_parse_status("VmLib\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0:\t1\n", 24,
+					   &(struct proc_status){}),
+			 -EBADMSG);
 	assert_int_equal(parse_status_with("Pid:\t10", "Pid:\tx"), -EBADMSG);
 	assert_int_equal(parse_status_with("\nPid:\t10", ""), -EBADMSG);
 	assert_int_equal(parse_status_with("4294967295", "4294967296"), -EBADMSG);
