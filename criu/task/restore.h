@@ -38,7 +38,9 @@ struct restore {
 	struct restorer_shared *shared;
 	uint64_t area, area_size;
 	uint64_t entry;                 /* address of the blob's code to be entered */
-	uint64_t args;                  /* address where the arguments go */
+	uint64_t args;                  /* where the arguments go */
+	uint64_t stacks, stack_size;    /* one a thread */
+	bool has_timer_ids;             /* timers can be created with a given id */
 };
 
 /*
@@ -61,6 +63,7 @@ int pids_check(struct cr *cr);
  */
 struct seed {
 	struct task *task;   /* NULL: a helper */
+	size_t index;        /* in the order of `all` */
 	pid_t pid;
 	pid_t sid, pgid;     /* to end up with */
 	struct seed *forker;
@@ -90,6 +93,12 @@ void seeds_free(struct seeds *seeds);
 
 /* Gives a number that is free here, and that the tree does not need, to each helper that has none (pid 0). */
 int seeds_number_helpers(struct cr *cr, struct seeds *seeds);
+
+/* A helper that exits to have the task's parent adopt what it has forked; others lead a group until all are in it. */
+static inline bool seed_is_midwife(const struct seed *seed)
+{
+	return !seed->task && !list_is_empty(&seed->children);
+}
 
 #define seeds_for_each(pos, seeds)     list_for_each_entry (pos, &(seeds)->all, all)
 #define seed_for_each_child(pos, seed) list_for_each_entry (pos, &(seed)->children, sibling)

@@ -37,7 +37,7 @@ static struct seed *seed_new(struct planner *p, struct task *task)
 	list_init(&seed->children);
 	list_init(&seed->sibling);
 	list_add_tail(&p->seeds->all, &seed->all);
-	p->seeds->n++;
+	seed->index = p->seeds->n++;
 	return seed;
 }
 

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiting for many processes that may fail in any way. Those that live tell by two words in shared memory how far they are and that
+ * something failed; those that were killed cannot, so now and then the coordinator looks whether all are still there. The
+ * numbers of processes are written by clone3(2) itself, before the new process runs: so that, whatever the moment, the
+ * coordinator knows exactly which ones it has to kill.
+ */
+#include "engine/stages.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "compel/base/cleanup.h"
+#include "cr.h"
+#include "engine/restore-priv.h"
+#include "kernel/proc.h"
+#include "run.h"
+#include "task/restore.h"
+#include "util/alloc.h"
+#include "util/arena.h"
+#include "util/fd.h"
+#include "util/futex.h"
+#include "util/log.h"
+
+/* How often it is looked whether a process has died, in milliseconds. */
+#define LOOK_MS 50
+
+struct stages {
+	struct arena *arena;
+	pid_t *pids; /* by seed->index; shared */
+};
+
+int stages_prepare(struct cr *cr)
+{
+	struct stages *stages = xcalloc(1, sizeof(*stages));
+	size_t size = cr->restore->seeds->n * sizeof(pid_t);
+
+	cr->restore->stages = stages;
+	stages->arena = arena_new(size + 4096);
+	stages->pids = stages->arena ? arena_alloc(stages->arena, size) : NULL;
+	if (!stages->pids)
+		return log_err(cr, -ENOMEM, "restore: memory to share between the tasks");
+	return 0;
+}
+
+void stages_release(struct cr *cr)
+{
+	if (!cr->restore->stages)
+		return;
+	arena_free(cr->restore->stages->arena);
+	free(cr->restore->stages);
+	cr->restore->stages = NULL;
+}
+
+pid_t *seed_pid_slot(struct cr *cr, const struct seed *seed)
+{
+	return &cr->restore->stages->pids[seed->index];
+}
+
+static pid_t seed_pid(struct cr *cr, const struct seed *seed)
+{
+	return __atomic_load_n(seed_pid_slot(cr, seed), __ATOMIC_ACQUIRE);
+}
+
+/* ---- coordinator ---- */
+
+void stage_begin(struct cr *cr, enum restore_stage stage, size_t count)
+{
+	struct restorer_shared *shared = cr->restore->shared;
+
+	futex_store(&shared->remaining, (uint32_t)count);
+	futex_set(&shared->stage, stage);
+}
+
+void stage_level_begin(struct cr *cr, uint32_t level, size_t count)
+{
+	struct restorer_shared *shared = cr->restore->shared;
+
+	futex_store(&shared->remaining, (uint32_t)count);
+	futex_set(&shared->level, level);
+}
+
+static const char *step_text(uint32_t step)
+{
+	static const char *const texts[] = {
+#define STEP(id, text) [STEP_##id] = text,
+		RESTORER_STEPS(STEP)
+#undef STEP
+	};
+
+	return step < sizeof(texts) / sizeof(*texts) ? texts[step] : "restore";
+}
+
+/* What a blob has left, or what its process had logged already. */
+static int failure(struct cr *cr)
+{
+	struct restorer_shared *shared = cr->restore->shared;
+
+	if (futex_get(&shared->has_error) != 2)
+		return -ECANCELED;
+	return log_err(cr, shared->err, "pid %d: thread %d: %s (%#llx)", shared->pid, shared->tid,
+		       step_text(shared->step), (unsigned long long)shared->detail);
+}
+
+static int died(struct cr *cr, const struct seed *seed, pid_t pid)
+{
+	_cleanup_close_ int dir = proc_open(pid);
+	struct proc_stat stat = {0};
+	int status;
+
+	/* It may have told why before it died. */
+	if (futex_get(&cr->restore->shared->failed))
+		return failure(cr);
+	status = dir >= 0 && proc_read_stat(dir, &stat) == 0 ? stat.exit_code : 0;
+	if (WIFSIGNALED(status))
+		return log_refuse(cr, -ECHILD, "pid %d: was killed by SIG%s while it was restored",
+				  seed->pid, sigabbrev_np(WTERMSIG(status)));
+	return log_refuse(cr, -ECHILD, "pid %d: has exited while it was restored", seed->pid);
+}
+
+static bool has_exited(pid_t pid)
+{
+	_cleanup_close_ int pidfd = pidfd_new(pid);
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd < 0 ? pidfd == -ESRCH : poll(&p, 1, 0) > 0;
+}
+
+/* Is this one of those that end by themselves, now or at any time from now on? */
+static bool may_exit(struct cr *cr, const struct seed *seed)
+{
+	if (!seed->task)
+		return true;
+	return !task_is_alive(seed->task) && futex_get(&cr->restore->shared->stage) > STAGE_GROUPS;
+}
+
+/* A thread that we trace meets nothing but its end and faults: signals are blocked. */
+static int look_at_stops(struct cr *cr)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0 || !info.si_pid)
+		return 0;
+	if (futex_get(&cr->restore->shared->failed))
+		return failure(cr);
+	return log_refuse(cr, -ECHILD, "thread %d: stopped by SIG%s while it was restored", info.si_pid,
+			  sigabbrev_np(info.si_status & 0x7f) ?: "?");
+}
+
+static int look(struct cr *cr)
+{
+	const struct seed *seed;
+
+	seeds_for_each (seed, cr->restore->seeds) {
+		pid_t pid = seed_pid(cr, seed);
+
+		if (pid && !may_exit(cr, seed) && has_exited(pid))
+			return died(cr, seed, pid);
+	}
+	return look_at_stops(cr);
+}
+
+int stage_wait(struct cr *cr)
+{
+	struct restorer_shared *shared = cr->restore->shared;
+	uint32_t remaining;
+
+	while ((remaining = futex_get(&shared->remaining)) != 0) {
+		int err;
+
+		if (futex_get(&shared->failed))
+			return failure(cr);
+		if (plan_is_cancelled(cr))
+			return -ECANCELED;
+		err = futex_wait(&shared->remaining, remaining, LOOK_MS);
+		if (err == -ETIMEDOUT)
+			err = look(cr);
+		else
+			err = 0;
+		if (err)
+			return err;
+	}
+	return futex_get(&shared->failed) ? failure(cr) : 0;
+}
+
+int seed_wait_exit(struct cr *cr, const struct seed *seed)
+{
+	_cleanup_close_ int pidfd = pidfd_new(seed_pid(cr, seed));
+	int ret;
+
+	if (pidfd < 0)
+		return log_err(cr, pidfd, "pid %d: wait for its exit", seed->pid);
+	do {
+		ret = plan_wait_fd(cr, pidfd, POLLIN, LOOK_MS);
+		if (ret == 0)
+			ret = look(cr);
+	} while (ret == 0);
+	return ret < 0 ? ret : 0;
+}
+
+/* Who has been sent SIGKILL forks no more: when a round finds nobody new, there is nobody left. */
+static void kill_rounds(struct cr *cr)
+{
+	struct seeds *seeds = cr->restore->seeds;
+	_cleanup_free_ bool *is_killed = xcalloc(seeds->n, sizeof(*is_killed));
+	const struct seed *seed;
+	size_t n_killed;
+
+	do {
+		n_killed = 0;
+		seeds_for_each (seed, seeds) {
+			pid_t pid = seed_pid(cr, seed);
+
+			if (!pid || is_killed[seed->index])
+				continue;
+			if (kill(pid, SIGKILL) < 0 && errno != ESRCH)
+				log_warn(cr, "pid %d: could not be killed: %s", pid, strerror(errno));
+			is_killed[seed->index] = true;
+			n_killed++;
+		}
+	} while (n_killed);
+}
+
+static void reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, __WALL) >= 0 || errno == EINTR)
+		;
+}
+
+void stages_kill_all(struct cr *cr)
+{
+	const struct seed *seed;
+
+	if (!cr->restore || !cr->restore->stages || !cr->restore->stages->pids)
+		return;
+	kill_rounds(cr);
+	/* The dead come to us when their parents are reaped; what a helper has forked only in the second round. */
+	for (int round = 0; round < 2; round++) {
+		seeds_for_each (seed, cr->restore->seeds) {
+			pid_t pid = seed_pid(cr, seed);
+
+			if (!pid)
+				continue;
+			/* Threads that we trace are ours to reap, and their process does not end before. */
+			for (size_t i = 1; seed->task && i < seed->task->n_threads; i++)
+				reap(seed->task->threads[i].host_tid);
+			reap(pid);
+		}
+	}
+	seeds_for_each (seed, cr->restore->seeds)
+		*seed_pid_slot(cr, seed) = 0;
+}
+
+/* ---- processes of the tree ---- */
+
+static void arrive(struct restorer_shared *shared)
+{
+	if (futex_add(&shared->remaining, -1) == 0)
+		futex_wake(&shared->remaining, INT32_MAX);
+}
+
+void stage_end(struct cr *cr, enum restore_stage stage)
+{
+	struct restorer_shared *shared = cr->restore->shared;
+
+	arrive(shared);
+	while (futex_get(&shared->stage) == stage)
+		futex_wait(&shared->stage, stage, -1);
+}
+
+void stage_leave(struct cr *cr)
+{
+	arrive(cr->restore->shared);
+}
+
+void stage_fail(struct cr *cr)
+{
+	struct restorer_shared *shared = cr->restore->shared;
+
+	futex_store(&shared->failed, 1);
+	futex_wake(&shared->remaining, INT32_MAX);
+	_exit(1);
+}
