@@ -3,6 +3,7 @@
 #ifndef CRIU_ENGINE_RESTORE_PRIV_H
 #define CRIU_ENGINE_RESTORE_PRIV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -42,6 +43,8 @@ int seed_fork(struct cr *cr, const struct seed *seed);
 
 /* --- timens.c --- */
 
+/* Reads the clocks of the image; 0 also without. */
+int timens_load(struct cr *cr);
 /* Makes the next child be born in a time namespace whose clocks go on from the image's; undone by timens_leave(). */
 int timens_enter(struct cr *cr);
 int timens_leave(struct cr *cr);

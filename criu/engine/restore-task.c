@@ -140,7 +140,7 @@ static int fork_stage(struct cr *cr, const struct seed *seed)
 	int err = process_begin(cr, seed);
 
 	if (!err)
-		err = fault_hit(cr, "fork");
+		err = fault_hit(cr, "task-fork");
 	if (!err)
 		err = fork_children(cr, seed, true);
 	if (!err)
@@ -270,7 +270,7 @@ static int restore_parts(struct cr *cr, struct task *task)
 
 static int files_stage(struct cr *cr, struct task *task)
 {
-	int err = fault_hit(cr, "files");
+	int err = fault_hit(cr, "task-files");
 
 	/* /proc is where we expect it as long as the root has not changed. */
 	if (!err)
@@ -294,7 +294,7 @@ static int unregister_rseq(struct cr *cr)
 
 static int memory_stage(struct cr *cr, struct task *task)
 {
-	int err = fault_hit(cr, "memory");
+	int err = fault_hit(cr, "task-memory");
 
 	if (!err)
 		err = mem_restore_fill(cr, task);

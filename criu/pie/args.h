@@ -48,7 +48,6 @@ enum restore_stage {
 	STEP(CLOSE, "close the tool's descriptors")             \
 	STEP(THP, "set PR_SET_THP_DISABLE")                     \
 	STEP(MEMBARRIER, "register for membarrier")             \
-	STEP(AIO, "create an asynchronous I/O context")         \
 	STEP(CLONE_THREAD, "create a thread")                   \
 	STEP(ROBUST_LIST, "set the robust list")                \
 	STEP(RSEQ, "register the restartable sequence area")    \
@@ -156,13 +155,6 @@ struct rlimit_args {
 
 #define ARGS_N_LIMITS 16
 
-/* An asynchronous I/O context: io_setup(2) and its ring moved to address. */
-struct aio_args {
-	uint64_t address, size;
-	uint32_t n_requests;
-	uint32_t reserved;
-};
-
 struct task_args {
 	/* The engine's. */
 	uint64_t area, area_size;  /* all that is the blob's own, unmapped at the very end: shared memory included */
@@ -181,7 +173,6 @@ struct task_args {
 	struct mem_args mem;
 	struct args_ref keep;      /* of struct mem_span; mem.keep is not used */
 	struct args_ref moves;     /* of struct mem_move; mem.moves is not used */
-	struct args_ref aios;      /* of struct aio_args */
 
 	/* state/ */
 	struct args_ref sigactions; /* of struct sigaction_args, for signals 1 to 64 in order; 9 and 19 are not looked at */

@@ -3,7 +3,6 @@
  * The address space: away with everything of ours, the task's memory to where it was, and what the kernel is told of it as a
  * whole. The order is that of pie/mem-args.h. Membership in membarrier(2) comes before there are threads: then it costs nothing.
  */
-#include <linux/aio_abi.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 
@@ -43,17 +42,6 @@ static void move(struct restorer *r, enum restorer_step step, const struct mem_m
 	     sys(mremap, m->from, m->size, m->size, MREMAP_MAYMOVE | MREMAP_FIXED, m->to), m->to);
 }
 
-static void restore_aio(struct restorer *r, const struct aio_args *aio)
-{
-	uint64_t ring = 0;
-
-	must(r, STEP_AIO, sys(io_setup, aio->n_requests, &ring), aio->address);
-	/* The kernel follows the ring when it moves: its address is the name of the context. */
-	must(r, STEP_AIO,
-	     sys(mremap, ring, aio->size, aio->size, MREMAP_MAYMOVE | MREMAP_FIXED, aio->address),
-	     aio->address);
-}
-
 static void register_membarrier(struct restorer *r)
 {
 	uint32_t bits = r->args->membarrier;
@@ -67,15 +55,12 @@ void restore_memory(struct restorer *r)
 {
 	struct task_args *args = r->args;
 	const struct mem_move *moves = args_at(r, args->moves);
-	const struct aio_args *aios = args_at(r, args->aios);
 
 	for (uint32_t i = 0; i < args->mem.n_early; i++)
 		move(r, STEP_EARLY_MOVE, &args->mem.early[i]);
 	unmap_rest(r);
 	for (uint32_t i = 0; i < args->moves.n; i++)
 		move(r, STEP_MOVE, &moves[i]);
-	for (uint32_t i = 0; i < args->aios.n; i++)
-		restore_aio(r, &aios[i]);
 
 	args->mem.map.auxv = args->mem.map.auxv_size ? (uint64_t)args->mem.auxv : 0;
 	must(r, STEP_MM_MAP,

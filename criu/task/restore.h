@@ -22,6 +22,7 @@ struct restorer_shared;
 struct xsave_layout;
 struct InventoryEntry;
 struct SeccompEntry;
+struct TimensEntry;
 
 /* A restore; cr->restore. Made by the engine, filled before the first fork, inherited by all tasks. */
 struct restore {
@@ -31,6 +32,8 @@ struct restore {
 	struct proc_status own;         /* of this tool: credentials and capabilities that tasks start with */
 	uint32_t own_securebits;
 	uint64_t known_caps;            /* the capabilities that this kernel has */
+	struct TimensEntry *clocks;     /* NULL: no such image */
+	int own_timens;                 /* our time namespace while the next child is born in another, or -1 */
 	struct xsave_layout *xsave;     /* arch/x86_64/fpu.h */
 	struct seeds *seeds;
 	struct stages *stages;          /* engine/stages.h */
