@@ -20,12 +20,22 @@
 #include "task/task.h"
 #include "util/log.h"
 
+static int timers_by_id(const void *a, const void *b)
+{
+	const struct proc_timer *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
 static int posix_timer_collect(struct cr *cr, struct task *task)
 {
 	int err = proc_read_timers(task->dump->proc, &task->dump->timers, &task->dump->n_timers);
 
 	if (err < 0)
 		return log_err(cr, err, "pid %d: list its POSIX timers", task->pid);
+	/* The kernel has the newest first; ids are given out ascending. */
+	if (task->dump->n_timers)
+		qsort(task->dump->timers, task->dump->n_timers, sizeof(*task->dump->timers), timers_by_id);
 	return 0;
 }
 
@@ -66,7 +76,7 @@ static int posix_timer_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
-static int by_id(const void *a, const void *b)
+static int args_by_id(const void *a, const void *b)
 {
 	const struct posix_timer_args *x = a, *y = b;
 
@@ -131,7 +141,7 @@ static int posix_timer_load(struct cr *cr, struct task *task, struct args_builde
 					  task->pid, i, fault);
 		list[i] = one_load(timers->posix[i]);
 	}
-	qsort(list, timers->n_posix, sizeof(*list), by_id);
+	qsort(list, timers->n_posix, sizeof(*list), args_by_id);
 	ref = args_put(args, list, sizeof(*list), timers->n_posix);
 	args_task(args)->posix_timers = ref;
 	return 0;

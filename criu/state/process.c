@@ -21,7 +21,7 @@ static int process_dump(struct cr *cr, struct task *task)
 
 	tc->task_state = task->state;
 	tc->exit_code = task_is_alive(task) ? 0 : (uint32_t)task->dump->stat.exit_code;
-	tc->flags = task->dump->stat.flags;
+	tc->flags = task_is_alive(task) ? task->dump->stat.flags : 0;
 	if (task->state == TASK_STOPPED) {
 		tc->has_stop_signo = true;
 		tc->stop_signo = (uint32_t)task->threads[0].dump->stop_signo;

@@ -109,11 +109,15 @@ static int registers_dump(struct cr *cr, struct thread *thread)
 {
 	struct compel_regs *regs = thread->dump->regs;
 	ThreadInfoX86 *info = message_new(&thread_info_x86__descriptor);
+	uint64_t orig_ax;
 	const void *area;
 	size_t size;
 
+	/* Which call it was is kept for people who look: the number has no part in going on. */
+	orig_ax = compel_regs_general(regs)->orig_rax;
 	compel_regs_reissue(regs);
 	info->gpregs = general_to_message(compel_regs_general(regs));
+	info->gpregs->orig_ax = orig_ax;
 	area = compel_regs_fpu(regs, &size);
 	info->fpregs = fpu_to_message(area, size, cr->dump->xsave);
 	tls_to_message(regs, info);
