@@ -31,6 +31,7 @@ static struct image_dir *dir_new(int dirfd, bool is_writer, unsigned int flags)
 	dir->flags = flags;
 	pthread_mutex_init(&dir->lock, NULL);
 	pthread_mutex_init(&dir->load_lock, NULL);
+	pthread_mutex_init(&dir->begin_lock, NULL);
 	return dir;
 }
 
@@ -87,6 +88,7 @@ void image_dir_free(struct image_dir *dir)
 		close(dir->fd);
 	pthread_mutex_destroy(&dir->lock);
 	pthread_mutex_destroy(&dir->load_lock);
+	pthread_mutex_destroy(&dir->begin_lock);
 	free(dir);
 }
 
@@ -166,16 +168,14 @@ int image_dir_begin(struct image_dir *dir)
 
 	if (!dir->is_writer)
 		return image_dir_refuse(dir, -EINVAL, "image directory: is open for reading");
-	pthread_mutex_lock(&dir->lock);
+	/* Whoever comes second waits: the file it is about to make must not be taken for an old one. */
+	pthread_mutex_lock(&dir->begin_lock);
 	if (!dir->has_begun) {
-		/* fail() below takes the lock for itself. */
 		dir->has_begun = true;
-		pthread_mutex_unlock(&dir->lock);
 		if (!dir->opener && !(dir->flags & IMAGE_DIR_PARTIAL))
 			err = remove_stale(dir);
-		return err;
 	}
-	pthread_mutex_unlock(&dir->lock);
+	pthread_mutex_unlock(&dir->begin_lock);
 	return err;
 }
 

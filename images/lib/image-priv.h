@@ -74,6 +74,7 @@ struct image_dir {
 	/* Guards the loading of digests, from n_loaded images so far; after that they stay as they
 	 * are. */
 	pthread_mutex_t load_lock;
+	pthread_mutex_t begin_lock; /* while an older dump is removed */
 	unsigned int n_loaded;
 	struct digest *digests;
 	size_t n_digests;
