@@ -27,12 +27,12 @@ struct image {
 	uint64_t base; /* address that the image was linked for */
 };
 
-/* size bytes at an address of the image, or NULL. */
-static const void *at(const struct image *image, uint64_t address, uint64_t size)
+/* size bytes at an address of the image, or NULL; also if it is not aligned (to a power of two). */
+static const void *at(const struct image *image, uint64_t address, uint64_t size, uint64_t align)
 {
 	uint64_t offset = address - image->base;
 
-	if (offset > image->size || size > image->size - offset)
+	if (offset > image->size || size > image->size - offset || offset % align)
 		return NULL;
 	return image->data + offset;
 }
@@ -70,9 +70,7 @@ static int read_dynamic(const struct image *image, const Elf64_Phdr *phdr, struc
 {
 	const Elf64_Dyn *dyn;
 
-	if (phdr->p_vaddr % 8)
-		return -EBADMSG;
-	dyn = at(image, phdr->p_vaddr, phdr->p_memsz);
+	dyn = at(image, phdr->p_vaddr, phdr->p_memsz, 8);
 	if (!dyn)
 		return -EBADMSG;
 	*ret = (struct dynamic){0};
@@ -102,14 +100,14 @@ static int read_dynamic(const struct image *image, const Elf64_Phdr *phdr, struc
  * chain. */
 static int count_by_gnu_hash(const struct image *image, uint64_t address, uint32_t *ret)
 {
-	const uint32_t *head = at(image, address, 4 * sizeof(*head));
+	const uint32_t *head = at(image, address, 4 * sizeof(*head), 4);
 	const uint32_t *buckets, *chain;
 	uint64_t chains;
 	uint32_t last = 0;
 
-	if (!head || address % 4)
+	if (!head)
 		return -EBADMSG;
-	buckets = at(image, address + 16 + head[2] * 8ull, head[0] * 4ull);
+	buckets = at(image, address + 16 + head[2] * 8ull, head[0] * 4ull, 4);
 	if (!buckets)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < head[0]; i++)
@@ -119,7 +117,7 @@ static int count_by_gnu_hash(const struct image *image, uint64_t address, uint32
 		return 0;
 	chains = address + 16 + head[2] * 8ull + head[0] * 4ull;
 	for (;; last++) {
-		chain = at(image, chains + (last - head[1]) * 4ull, 4);
+		chain = at(image, chains + (last - head[1]) * 4ull, 4, 4);
 		if (!chain)
 			return -EBADMSG;
 		if (*chain & 1)
@@ -136,8 +134,8 @@ static int count_symbols(const struct image *image, const struct dynamic *dynami
 	if (!dynamic->hash)
 		return dynamic->gnu_hash ? count_by_gnu_hash(image, dynamic->gnu_hash, ret)
 					 : -EBADMSG;
-	head = at(image, dynamic->hash, 2 * sizeof(*head));
-	if (!head || dynamic->hash % 4)
+	head = at(image, dynamic->hash, 2 * sizeof(*head), 4);
+	if (!head)
 		return -EBADMSG;
 	*ret = head[1];
 	return 0;
@@ -154,8 +152,8 @@ static int add_symbol(const struct image *image, const struct dynamic *dynamic,
 		return 0;
 	if (symbol->st_name >= dynamic->strsz || ret->n == VDSO_MAX_SYMBOLS)
 		return -EBADMSG;
-	name = at(image, dynamic->strtab + symbol->st_name, dynamic->strsz - symbol->st_name);
-	if (!name || !at(image, symbol->st_value, symbol->st_size))
+	name = at(image, dynamic->strtab + symbol->st_name, dynamic->strsz - symbol->st_name, 1);
+	if (!name || !at(image, symbol->st_value, symbol->st_size, 1))
 		return -EBADMSG;
 	length = strnlen(name, dynamic->strsz - symbol->st_name);
 	if (length >= VDSO_NAME_MAX)
@@ -191,8 +189,8 @@ int vdso_parse(const void *data, size_t size, struct vdso_symbols *ret)
 		err = count_symbols(&image, &dynamic, &n);
 	if (err)
 		return err;
-	symbols = at(&image, dynamic.symtab, (uint64_t)n * sizeof(*symbols));
-	if (!symbols || dynamic.symtab % 8)
+	symbols = at(&image, dynamic.symtab, (uint64_t)n * sizeof(*symbols), 8);
+	if (!symbols)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < n; i++) {
 		err = add_symbol(&image, &dynamic, &symbols[i], ret);
