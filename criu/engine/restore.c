@@ -31,8 +31,10 @@
 
 static int load_files(struct cr *cr)
 {
-	int err = mem_load_memfd(cr);
+	int err;
 
+	mem_new(cr);
+	err = mem_load_memfd(cr);
 	return err ? err : files_load(cr);
 }
 

@@ -17,6 +17,7 @@
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "files/files.h"
+#include "images/lib/image.h"
 #include "kernel/proc.h"
 #include "mem/fill.h"
 #include "mem/mem-priv.h"
@@ -105,6 +106,12 @@ int mem_prepare(struct cr *cr)
 			cr->mem->total_size += content->extents[i].size;
 	}
 	progress_set_total(cr, cr->mem->total_size);
+	/* Tasks read from these directories; numbers of their own descriptors are not ours. */
+	for (uint32_t i = 0; i < cr->mem->n_dirs; i++) {
+		err = image_dir_move_fd(cr->mem->dirs[i], files_first_free_fd(cr));
+		if (err)
+			return log_refuse(cr, err, "%s", image_last_error(cr->mem->dirs[i]));
+	}
 	return mem_objects_restore(cr);
 }
 

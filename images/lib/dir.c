@@ -66,6 +66,20 @@ int image_dir_fd(const struct image_dir *dir)
 	return dir->fd;
 }
 
+int image_dir_move_fd(struct image_dir *dir, int min)
+{
+	int fd;
+
+	if (dir->fd >= min)
+		return 0;
+	fd = fcntl(dir->fd, F_DUPFD_CLOEXEC, min);
+	if (fd < 0)
+		return image_dir_fail(dir, -errno, "image directory: move its descriptor");
+	close(dir->fd);
+	dir->fd = fd;
+	return 0;
+}
+
 void image_dir_free(struct image_dir *dir)
 {
 	struct thread_error *error;
