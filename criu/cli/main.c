@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * criu: reads the command line, then runs the command. All that the run knows
+ * hangs off struct cr; the commands are in commands.def, the options in
+ * options.def.
+ */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/option-table.h"
+#include "cli/parse.h"
+#include "cr.h"
+#include "util/log.h"
+#include "util/report.h"
+
+static int run(struct cr *cr, const struct command_line *line)
+{
+	int ret;
+
+	if (line->opts->help) {
+		help_print(stdout);
+		return 0;
+	}
+	if (line->opts->version) {
+		printf("Version: %s\n", CRIU_VERSION);
+		return 0;
+	}
+	ret = line->command->run(cr);
+	return ret < 0 ? 1 : ret;
+}
+
+int main(int argc, char *argv[])
+{
+	struct cr cr = {.work_dir = -1};
+	struct command_line line;
+	int status = 1;
+
+	cr.report = report_new();
+	cr.log = log_new(cr.report);
+	if (command_line_read(&cr, argc, argv, &line) == 0) {
+		cr.opts = line.opts;
+		log_set_level(cr.log, line.opts->log_level);
+		status = run(&cr, &line);
+	} else if (line.wants_usage) {
+		help_print_usage(stdout);
+	}
+	log_free(cr.log);
+	report_free(cr.report);
+	options_free(line.opts);
+	return status;
+}
