@@ -246,6 +246,8 @@ static const struct step restore_steps[] = {
 	{.name = "signals", .run = release_signals},
 	{.name = "post-restore-scripts", .run = post_restore_scripts},
 	{.name = "registers", .run = release_prepare},
+	/* Timers that are descriptors: the later they run the better. */
+	{.name = "resume-files", .run = files_resume},
 	{.name = "pre-resume-scripts", .run = pre_resume_scripts, .is_final = true},
 	{.name = "detach", .run = detach, .is_final = true},
 	{.name = "post-resume-scripts", .run = post_resume_scripts, .is_final = true},

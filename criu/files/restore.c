@@ -70,7 +70,7 @@ pid_t files_start_helper(struct cr *cr, pid_t pid)
 {
 	struct clone_args args = {
 		.exit_signal = SIGCHLD,
-		.set_tid = (uintptr_t)&pid,
+		.set_tid = pid ? (uintptr_t)&pid : 0,
 		.set_tid_size = pid ? 1 : 0,
 	};
 	struct files *files = cr->files;
