@@ -55,3 +55,5 @@ $(foreach b,$(blobs),$(eval $(call blob-rules,$(b))))
 # All but compel's own objects (which make the tool that makes the headers) may include them.
 blob-users = $(criu-src) $(criu-main) $(images-src) $(blob-users-more)
 $(call obj,$(blob-users)) $(call san,$(blob-users)): | $(blob-headers)
+
+include test/compel/rules.mk

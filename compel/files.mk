@@ -3,3 +3,6 @@ programs   += $(B)/bin/compel $(B)/lib/libcompel-pie.a $(B)/blob/example.elf
 
 blobs += example
 blob-example-src := compel/example/blob.c
+
+blobs += test
+blob-test-src := test/compel/blob.c

@@ -163,16 +163,31 @@ static int read_results(const struct batch *b, struct compel_thread_call *calls)
 
 	if (err < 0)
 		return say(b->s, COMPEL_ERROR, err, "read the threads' slots");
-	for (unsigned int i = 0; i < b->count; i++) {
+	for (unsigned int i = 0; i < b->count; i++)
 		calls[i].ret = slot_of(b, i)->ret;
+	return 0;
+}
+
+/*
+ * From inside, or on the way there, to their own way back. They must not be left with registers
+ * that clear a slot: others get the slots after them.
+ */
+static int take_all_out(const struct batch *b)
+{
+	int err = set_all_out(b);
+
+	for (unsigned int i = 0; i < b->count; i++)
 		slot_of(b, i)->inside = 0;
-	}
-	return write_slots(b);
+	if (err == 0)
+		err = write_slots(b);
+	for (unsigned int i = 0; i < b->count && err == 0; i++)
+		err = thread_rest(b->s, b->threads[i]);
+	return err;
 }
 
 static int run_batch(struct batch *b, uint64_t function, struct compel_thread_call *calls)
 {
-	int err = 0, fetched;
+	int err = 0, after;
 
 	for (unsigned int i = 0; i < b->count && err == 0; i++)
 		err = thread_hijack(b->s, calls[i].tid, &b->threads[i]);
@@ -188,13 +203,12 @@ static int run_batch(struct batch *b, uint64_t function, struct compel_thread_ca
 		err = enter_all(b);
 	if (err == 0)
 		err = receive_done(b->s);
-	fetched = fetch_all(b);
-	/* In any case they are out before the slots say so. */
-	if (set_all_out(b) < 0 && fetched == 0)
-		fetched = -ESRCH;
+	after = fetch_all(b);
+	err = err ? err : after;
 	if (err == 0)
-		err = fetched;
-	return err < 0 ? err : read_results(b, calls);
+		err = read_results(b, calls);
+	after = take_all_out(b);
+	return err ? err : after;
 }
 
 static int call_others(struct compel_session *s, uint64_t function,

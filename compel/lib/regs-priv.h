@@ -39,6 +39,13 @@ bool arch_is_compat(const struct user_regs_struct *r);
 long arch_syscall_nr(const struct user_regs_struct *r);
 long arch_syscall_result(const struct user_regs_struct *r);
 
+/*
+ * A call that the kernel has restarted once goes by the number of restart_syscall. Which one it was
+ * stands in the code before the instruction, in most programs; then that number is put in its
+ * place, with which the kernel restarts just as well.
+ */
+void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r);
+
 /* Makes the thread issue the call it was in again. */
 void arch_syscall_reissue(struct user_regs_struct *r);
 

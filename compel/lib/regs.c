@@ -78,6 +78,8 @@ int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
 	err = arch_tls_get(tid, regs);
 	if (err < 0)
 		return err;
+	if (compel_regs_restart(regs, NULL) == RESTART_RESTARTBLOCK)
+		arch_syscall_name_restarted(tid, &regs->general);
 
 	*ret_regs = TAKE_PTR(regs);
 	return 0;

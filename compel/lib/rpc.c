@@ -194,8 +194,8 @@ static unsigned int received_fds(struct msghdr *message, int fds[COMPEL_RPC_FDS_
 	return bytes / sizeof(int);
 }
 
-static int receive_answer(struct compel_session *s, uint32_t command, struct compel_answer *answer,
-			  int fds[COMPEL_RPC_FDS_MAX], unsigned int *ret_nr_fds)
+static int receive_one(struct compel_session *s, uint32_t command, struct compel_answer *answer,
+		       int fds[COMPEL_RPC_FDS_MAX], unsigned int *ret_nr_fds)
 {
 	union fd_message text;
 	struct iovec iov = {answer, sizeof(*answer)};
@@ -220,6 +220,22 @@ static int receive_answer(struct compel_session *s, uint32_t command, struct com
 		return 0;
 	close_all(fds, *ret_nr_fds);
 	return say(s, COMPEL_ERROR, n ? -EPROTO : -ESRCH, "answer to command %#x", command);
+}
+
+static int receive_answer(struct compel_session *s, uint32_t command, struct compel_answer *answer,
+			  int fds[COMPEL_RPC_FDS_MAX], unsigned int *ret_nr_fds)
+{
+	struct compel_answer closed;
+	int none[COMPEL_RPC_FDS_MAX];
+	unsigned int nr_none;
+	int err = receive_one(s, command, answer, fds, ret_nr_fds);
+
+	if (err < 0 || !answer->is_to_follow)
+		return err;
+	err = receive_one(s, COMPEL_CLOSED, &closed, none, &nr_none);
+	if (err < 0)
+		close_all(fds, *ret_nr_fds);
+	return err;
 }
 
 int receive_done(struct compel_session *s)

@@ -53,8 +53,8 @@ struct thread {
 	bool is_faulted; /* stopped where it was about to receive a signal for what it executed */
 	struct compel_regs *regs;
 	struct dead dead;
-	uint64_t fpu_image, final_link; /* in dead */
-	uint64_t unmap_link;            /* in dead; of the main thread only */
+	uint64_t unmap_link; /* in dead, as the following; of the main thread only */
+	uint64_t final_link, fpu_image;
 };
 
 struct area {

@@ -28,6 +28,8 @@
 /* From the kernel's <linux/ptrace.h>, which clashes with libc's; libc has this one only of late. */
 #define GET_RSEQ_CONFIGURATION ((enum __ptrace_request)0x420f)
 
+enum { POOL_HANDLER_ROOM = 2 * PAGE };
+
 static const uint64_t all_signals = ~0ULL;
 
 DEFINE_CLEANUP(struct thread *, thread_free)
@@ -111,12 +113,24 @@ static void abort_rseq(struct compel_session *s, struct thread *t)
 		arch_set_ip(&t->regs->general, cs.abort_ip);
 }
 
-static bool take_from_pool(struct compel_session *s, struct dead *dead)
+/*
+ * If we are killed while signals are not yet, or no longer, blocked, a handler may run before the
+ * way back does, and build its frame below it: each gets room for that. The main thread goes to the
+ * top, where there is most.
+ */
+static bool take_from_pool(struct compel_session *s, bool is_main, struct dead *dead)
 {
-	if (s->pool_end - s->pool < dead->size)
+	size_t room = round_up(dead->size, PAGE) + POOL_HANDLER_ROOM;
+
+	if (s->pool_end - s->pool < room)
 		return false;
-	dead->address = s->pool;
-	s->pool += dead->size;
+	if (is_main) {
+		dead->address = round_down(s->pool_end - dead->size, ARCH_FPU_ALIGN);
+		s->pool_end -= room;
+	} else {
+		s->pool += room;
+		dead->address = round_down(s->pool - dead->size, ARCH_FPU_ALIGN);
+	}
 	return true;
 }
 
@@ -146,7 +160,7 @@ static int find_dead(struct compel_session *s, struct thread *t, struct dead *de
 
 	if (!thread_is_main(s, t) && is_stack && take_below_sp(s, vma, sp, dead))
 		return 0;
-	if (take_from_pool(s, dead))
+	if (take_from_pool(s, thread_is_main(s, t), dead))
 		return 0;
 	if (!take_below_sp(s, vma, sp, dead))
 		return say(s, COMPEL_ERROR, -ENOMEM,
@@ -164,26 +178,27 @@ static int find_dead(struct compel_session *s, struct thread *t, struct dead *de
  * unmapping one. */
 static int prepare_way_back(struct compel_session *s, struct thread *t)
 {
+	const size_t links_size = round_up(2 * ARCH_LINK_SIZE, ARCH_FPU_ALIGN);
 	size_t image_size = round_up(arch_fpu_image_size(t->regs), ARCH_FPU_ALIGN);
 	_cleanup_free_ struct compel_regs *emergency = malloc(sizeof(*emergency));
 	_cleanup_free_ char *text = NULL;
 	int err;
 
-	t->dead.size = round_up(image_size + 2 * ARCH_LINK_SIZE, ARCH_FPU_ALIGN);
+	t->dead.size = links_size + image_size;
 	text = calloc(1, t->dead.size);
 	if (!text || !emergency)
 		return -ENOMEM;
 	err = find_dead(s, t, &t->dead);
 	if (err < 0)
 		return err;
-	t->fpu_image = t->dead.address;
-	t->final_link = t->fpu_image + image_size;
-	t->unmap_link = t->final_link + ARCH_LINK_SIZE;
+	t->unmap_link = t->dead.address;
+	t->final_link = t->unmap_link + ARCH_LINK_SIZE;
+	t->fpu_image = t->dead.address + links_size;
 
 	*emergency = *t->regs;
 	compel_regs_reissue(emergency);
-	arch_fpu_image_fill(text, t->regs);
-	arch_link_fill(text + image_size, t->final_link, &s->gadgets, &emergency->general,
+	arch_fpu_image_fill(text + links_size, t->regs);
+	arch_link_fill(text + ARCH_LINK_SIZE, t->final_link, &s->gadgets, &emergency->general,
 		       t->regs->sigmask, t->fpu_image);
 	err = memory_write(s->pid, t->dead.address, text, t->dead.size);
 	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: write below its stack", t->tid) : 0;

@@ -39,6 +39,7 @@ struct compel_control {
 enum {
 	COMPEL_SYSTEM_CALL = 0xffffffff,  /* run function(arg) in the main thread */
 	COMPEL_THREADS_DONE = 0xfffffffe, /* answer only: the last of the threads has finished */
+	COMPEL_CLOSED = 0xfffffffd, /* answer only: descriptors of the answer before are closed */
 };
 
 struct compel_request {
@@ -49,8 +50,8 @@ struct compel_request {
 };
 
 struct compel_answer {
-	uint32_t command; /* which this answers */
-	uint32_t unused;
+	uint32_t command;      /* which this answers */
+	uint32_t is_to_follow; /* COMPEL_CLOSED comes after it */
 	int64_t ret;
 	uint64_t out_size;
 };

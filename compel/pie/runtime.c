@@ -105,8 +105,10 @@ static void answer(uint32_t number, long ret, const struct compel_command *comma
 	struct iovec iov = {&text, sizeof(text)};
 	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (command)
+	if (command) {
 		text.out_size = command->out_size;
+		text.is_to_follow = command->close_sent;
+	}
 	if (command && command->nr_send_fds) {
 		size_t bytes = command->nr_send_fds * sizeof(int);
 
@@ -135,6 +137,12 @@ static long run(const struct compel_request *request, struct compel_command *com
 	return compel_command(command);
 }
 
+static void close_all(const int *fds, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		sys(close, fds[i]);
+}
+
 static int serve_one(void)
 {
 	struct compel_request request;
@@ -142,11 +150,18 @@ static int serve_one(void)
 	long ret;
 
 	command.out_size = command.nr_fds = command.nr_send_fds = 0;
+	command.close_sent = false;
 	if (receive(&request, &command) < 0)
 		return -EPIPE;
 
 	ret = run(&request, &command);
+	close_all(command.fds, command.nr_fds);
 	answer(request.command, ret, &command);
+	/* The host may stop us for good after an answer, so these need one more. */
+	if (command.close_sent) {
+		close_all(command.send_fds, command.nr_send_fds);
+		answer(COMPEL_CLOSED, 0, NULL);
+	}
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #ifndef COMPEL_PIE_RUNTIME_H
 #define COMPEL_PIE_RUNTIME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,12 +21,13 @@ struct compel_command {
 	size_t args_size;                /* all of it */
 	size_t in_size;                  /* bytes of input the host put there */
 	size_t out_size;                 /* set this to the bytes of output */
-	int fds[COMPEL_COMMAND_FDS_MAX]; /* received with the command: now the process's, close them
-					  */
+	int fds[COMPEL_COMMAND_FDS_MAX]; /* received; closed before the answer, unless nr_fds is set
+					    to 0 */
 	unsigned int nr_fds;
-	int send_fds[COMPEL_COMMAND_FDS_MAX]; /* to be sent with the answer; stay open in the
-						 process */
+	int send_fds[COMPEL_COMMAND_FDS_MAX]; /* to be sent with the answer; not one of fds:
+						 duplicate it */
 	unsigned int nr_send_fds;
+	bool close_sent; /* close send_fds then: they were opened only for this */
 };
 
 /* Supplied by the blob. Returns what compel_rpc() returns: 0 or positive, or negative errno. */

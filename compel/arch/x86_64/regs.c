@@ -5,9 +5,12 @@
  * among the general registers).
  */
 #include <asm/ldt.h>
+#include <asm/unistd.h>
 #include <elf.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/ptrace.h>
+#include <sys/uio.h>
 
 #include "compel/base/bits.h"
 #include "compel/lib/regs-priv.h"
@@ -64,6 +67,28 @@ long arch_syscall_nr(const struct user_regs_struct *r)
 long arch_syscall_result(const struct user_regs_struct *r)
 {
 	return (long)r->rax;
+}
+
+/* Looks for `mov $nr, %eax; syscall` just before. Only four calls are restarted like that. */
+void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r)
+{
+	static const uint32_t restarted[] = {__NR_poll, __NR_nanosleep, __NR_clock_nanosleep,
+					     __NR_futex};
+	static const unsigned char syscall_code[] = {0x0f, 0x05};
+	unsigned char code[7];
+	struct iovec here = {code, sizeof(code)};
+	struct iovec there = {(void *)(r->rip - sizeof(code)), sizeof(code)};
+	uint32_t nr;
+
+	if (r->orig_rax != __NR_restart_syscall || arch_is_compat(r) ||
+	    process_vm_readv(tid, &here, 1, &there, 1, 0) != sizeof(code) || code[0] != 0xb8 ||
+	    memcmp(code + 5, syscall_code, sizeof(syscall_code)) != 0)
+		return;
+	memcpy(&nr, code + 1, sizeof(nr));
+	for (size_t i = 0; i < ARRAY_SIZE(restarted); i++) {
+		if (nr == restarted[i])
+			r->orig_rax = nr;
+	}
 }
 
 void arch_syscall_reissue(struct user_regs_struct *r)
