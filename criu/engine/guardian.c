@@ -43,7 +43,8 @@ struct guardian {
 	int socket;
 	int pidfd; /* the guardian's; in the guardian: the tool's */
 	pid_t pid;
-	pthread_mutex_t lock; /* of dirs; not held across fork */
+	bool is_linked;       /* the journal has its name */
+	pthread_mutex_t lock; /* of is_linked and dirs; not held across fork */
 	struct undo_dirs dirs;
 	uint32_t last_id; /* of records, outside of a run */
 	bool has_ended;   /* it was told to go; still to be waited for */
@@ -211,7 +212,8 @@ static int journal_make(struct cr *cr, struct guardian *guardian)
 {
 	guardian->dirfd = journal_dir_open(true);
 	guardian->journal = guardian->dirfd < 0 ? guardian->dirfd
-						: journal_create(guardian->dirfd, guardian->name);
+						: journal_create(guardian->dirfd, guardian->name,
+								 &guardian->is_linked);
 	if (guardian->journal >= 0)
 		return 0;
 	log_warn(cr,
@@ -226,7 +228,7 @@ static int journal_make(struct cr *cr, struct guardian *guardian)
 
 static void journal_unmake(const struct guardian *guardian)
 {
-	if (guardian->dirfd >= 0)
+	if (guardian->dirfd >= 0 && guardian->is_linked)
 		unlinkat(guardian->dirfd, guardian->name, 0);
 }
 
@@ -301,8 +303,9 @@ void guardian_commit(struct cr *cr)
 		return;
 	/* The record is for `criu recover`, in case the file cannot be removed. */
 	journal_append(guardian->journal, 0, JOURNAL_COMMIT, NULL, 0);
-	send(guardian->socket, &done, sizeof(done), MSG_NOSIGNAL);
 	journal_unmake(guardian);
+	/* Last, for until then the guardian would remove the file if we were killed. */
+	send(guardian->socket, &done, sizeof(done), MSG_NOSIGNAL);
 	guardian_end(guardian);
 }
 
@@ -359,6 +362,18 @@ pid_t guardian_pid(const struct cr *cr)
 
 /* ---- records ---- */
 
+static int journal_show(struct cr *cr, struct guardian *guardian)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&guardian->lock);
+	if (!guardian->is_linked && guardian->dirfd >= 0)
+		err = journal_link(guardian->journal, guardian->dirfd, guardian->name);
+	guardian->is_linked = !err;
+	pthread_mutex_unlock(&guardian->lock);
+	return err < 0 ? log_err(cr, err, "undo journal: name %s", guardian->name) : 0;
+}
+
 int undo_add(struct cr *cr, const char *kind, const char *const *fields, size_t n_fields)
 {
 	struct guardian *guardian = cr->guardian;
@@ -367,6 +382,9 @@ int undo_add(struct cr *cr, const char *kind, const char *const *fields, size_t 
 
 	if (!is_guarded(cr))
 		return 0;
+	err = journal_show(cr, guardian);
+	if (err < 0)
+		return err;
 	id = __atomic_add_fetch(cr->run ? &cr->run->last_undo_id : &guardian->last_id, 1,
 				__ATOMIC_RELAXED);
 	err = journal_append(guardian->journal, id, kind, fields, n_fields);

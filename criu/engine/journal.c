@@ -130,29 +130,59 @@ static int journal_begin(int fd, uint64_t starttime)
 	return write_all(fd, &header, sizeof(header));
 }
 
-int journal_create(int dirfd, char ret_name[JOURNAL_NAME_MAX])
+/* A name that no journal has: a process that runs several plans may have left some that could not
+ * be undone. */
+static int name_find(int dirfd, uint64_t starttime, char ret_name[JOURNAL_NAME_MAX])
 {
-	uint64_t starttime = journal_starttime(getpid());
-	_cleanup_close_ int fd = -1;
-	int err;
-
-	/* A process that runs several plans may have left journals that could not be undone. */
-	for (unsigned int n = 0; fd < 0 && n < 1000; n++) {
+	for (unsigned int n = 0; n < 1000; n++) {
 		snprintf(ret_name, JOURNAL_NAME_MAX, "%d-%llu%s%.0u" JOURNAL_SUFFIX, getpid(),
 			 (unsigned long long)starttime, n ? "-" : "", n);
-		fd = openat(dirfd, ret_name,
-			    O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (fd < 0 && errno != EEXIST)
-			return -errno;
+		if (faccessat(dirfd, ret_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT ? 0 : -errno;
+	}
+	return -EEXIST;
+}
+
+int journal_create(int dirfd, char ret_name[JOURNAL_NAME_MAX], bool *ret_is_linked)
+{
+	const int flags = O_RDWR | O_APPEND | O_CLOEXEC;
+	uint64_t starttime = journal_starttime(getpid());
+	_cleanup_close_ int fd = -1;
+	bool is_linked = false;
+	int err;
+
+	err = name_find(dirfd, starttime, ret_name);
+	if (err < 0)
+		return err;
+	fd = openat(dirfd, ".", flags | O_TMPFILE, 0600);
+	if (fd < 0) {
+		/* Not every file system has files without a name. */
+		fd = openat(dirfd, ret_name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+		is_linked = true;
 	}
 	if (fd < 0)
-		return -EEXIST;
+		return -errno;
 	err = journal_begin(fd, starttime);
-	if (err < 0) {
+	if (err < 0 && is_linked)
 		unlinkat(dirfd, ret_name, 0);
+	if (err < 0)
 		return err;
-	}
+	*ret_is_linked = is_linked;
 	return TAKE_FD(fd);
+}
+
+int journal_link(int fd, int dirfd, const char *name)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	/* A forked child was first. */
+	if (errno == EEXIST && fstat(fd, &st) == 0 && st.st_nlink)
+		return 0;
+	return -errno;
 }
 
 int journal_create_in_memory(void)

@@ -51,8 +51,14 @@ struct journal {
  */
 int journal_dir_open(bool create);
 
-/* Makes the journal of this process in dirfd, header written and locked. Its fd or -errno. */
-int journal_create(int dirfd, char ret_name[JOURNAL_NAME_MAX]);
+/*
+ * Makes the journal of this process in dirfd, header written and locked. Its fd or -errno. It has
+ * no name yet, where the file system allows that (*ret_is_linked): journal_link() gives it the one
+ * it is to have, before its first record, so that a run which leaves nothing behind does not leave
+ * an empty journal.
+ */
+int journal_create(int dirfd, char ret_name[JOURNAL_NAME_MAX], bool *ret_is_linked);
+int journal_link(int fd, int dirfd, const char *name);
 /* The same in memory, for systems without a place to write to. */
 int journal_create_in_memory(void);
 

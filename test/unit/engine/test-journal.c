@@ -173,17 +173,27 @@ static void test_directory_and_locks(void **state)
 {
 	char dir[] = "/tmp/test-journal.XXXXXX", name[JOURNAL_NAME_MAX], second[JOURNAL_NAME_MAX];
 	int dirfd, fd, other, status;
+	bool is_linked;
 	pid_t pid;
 
 	assert_non_null(mkdtemp(dir));
 	setenv("CRIU_RUN_DIR", dir, 1);
 	dirfd = journal_dir_open(true);
 	assert_true(dirfd >= 0);
-	fd = journal_create(dirfd, name);
+	fd = journal_create(dirfd, name, &is_linked);
 	assert_true(fd >= 0);
-	other = journal_create(dirfd, second);
+	if (!is_linked) {
+		assert_int_equal(faccessat(dirfd, name, F_OK, 0), -1);
+		assert_int_equal(journal_link(fd, dirfd, name), 0);
+		assert_int_equal(journal_link(fd, dirfd, name), 0);
+	}
+	other = journal_create(dirfd, second, &is_linked);
 	assert_true(other >= 0);
 	assert_string_not_equal(name, second);
+	if (!is_linked) {
+		assert_int_equal(journal_link(other, dirfd, name), -EEXIST);
+		assert_int_equal(journal_link(other, dirfd, second), 0);
+	}
 
 	pid = fork();
 	if (pid == 0)
