@@ -27,7 +27,7 @@ struct report_step {
 };
 
 struct report {
-	uint32_t first;	 /* slot of the first cause plus one; 0: nothing failed */
+	uint32_t first;  /* slot of the first cause plus one; 0: nothing failed */
 	uint32_t n_used; /* slots handed out */
 	struct report_cause causes[CAUSE_SLOTS];
 	uint64_t bytes;
@@ -180,7 +180,7 @@ static size_t utf8_length(const unsigned char *text)
 		unsigned char first, last, second_first, second_last;
 		size_t length;
 	} forms[] = {
-		{0x00, 0x7f, 0, 0, 1},	     {0xc2, 0xdf, 0x80, 0xbf, 2},
+		{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2},
 		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
 		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
 		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},

@@ -20,7 +20,7 @@ struct report_cause {
 	char stage[32]; /* step of the plan, or restore stage */
 	char plugin[64];
 	char object[128]; /* text before the first ": " of the message */
-	char text[512];	  /* the whole message */
+	char text[512];   /* the whole message */
 	char remedy[256];
 };
 

@@ -12,7 +12,7 @@
 struct stats;
 
 enum stats_counter {
-	STATS_PAGES_SCANNED,	    /* pages of memory that were looked at */
+	STATS_PAGES_SCANNED,        /* pages of memory that were looked at */
 	STATS_PAGES_SKIPPED_PARENT, /* of these: unchanged since the parent images */
 	STATS_PAGES_WRITTEN,
 	STATS_PAGES_LAZY, /* left to be sent lazily */
