@@ -87,11 +87,10 @@ void help_print(FILE *out)
 	};
 
 	help_print_usage(out);
-	fprintf(out, "\nOptions are accepted before and after the command, and in configuration "
-		     "files without the\n"
-		     "leading dashes. Many that take no argument have a form --no-<option> that "
-		     "takes them back.\n"
-		     "In brackets: the default.\n");
+	fprintf(out,
+		"\nOptions stand before or after the command, or in configuration files without\n"
+		"the dashes. Many that take no argument have a form --no-<option>, which takes\n"
+		"them back. In brackets: the default.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct option_spec *spec = rows[i].option ? option_find(rows[i].option)
 								: NULL;

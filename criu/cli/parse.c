@@ -243,16 +243,20 @@ static int words_apply(struct cr *cr, struct command_line *line, const struct op
 
 int command_line_read(struct cr *cr, int argc, char *const *argv, struct command_line *ret)
 {
+	struct cr quiet = {};
 	struct option_words words;
 	int err;
 
 	*ret = (struct command_line){.opts = options_new()};
-	err = option_words_read(cr, argc - 1, argv + 1, &words);
+	/* Help comes before anything else, also before complaints. */
+	err = option_words_read(&quiet, argc - 1, argv + 1, &words);
 	if (words_have(&words, "help", NULL)) {
 		ret->opts->help = true;
 		err = 0;
 	} else if (err < 0) {
 		ret->wants_usage = true;
+		option_words_release(&words);
+		err = option_words_read(cr, argc - 1, argv + 1, &words);
 	} else {
 		err = words_apply(cr, ret, &words);
 	}

@@ -23,7 +23,7 @@ class CriuFailed(AssertionError):
 
 def run(*args, env=None, cwd=None, **kwargs):
     """Runs criu; a CompletedProcess with stdout and stderr as text. No configuration of the host is read."""
-    environment = dict(os.environ, HOME="/nonexistent", **(env or {}))
+    environment = {**os.environ, "HOME": "/nonexistent", **(env or {})}
     return subprocess.run([CRIU, *map(str, args)], env=environment, cwd=cwd, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, errors="replace", timeout=LIMIT, check=False, **kwargs)
 
