@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "files/files.h"
 #include "images/core.pb-c.h"
@@ -265,18 +267,46 @@ static int write_ids(struct cr *cr)
 	return 0;
 }
 
+/* What the clock shows in the tree's time namespace, when in ours, with these offsets, it shows ours. */
+static Timespec clock_in_tree(struct timespec ours, int64_t their_sec, uint32_t their_nsec,
+			      int64_t own_sec, uint32_t own_nsec)
+{
+	Timespec ret = TIMESPEC__INIT;
+	int64_t sec = ours.tv_sec + their_sec - own_sec;
+	int64_t nsec = ours.tv_nsec + (int64_t)their_nsec - (int64_t)own_nsec;
+
+	sec += nsec >= 1000000000 ? 1 : nsec < 0 ? -1 : 0;
+	ret.tv_sec = (uint64_t)sec;
+	ret.tv_nsec = (uint64_t)((nsec + 1000000000) % 1000000000);
+	return ret;
+}
+
+/* Number 0 where the tree has no time namespace of its own. */
 static int write_clocks(struct cr *cr)
 {
+	const struct task *root = cr->tree->root;
+	bool is_own = root->ids->time_ns_id != cr->dump->root_ids.time_ns_id;
+	struct proc_timens_offsets theirs = {0}, own = {0};
+	_cleanup_close_ int self = proc_open(getpid());
 	TimensEntry entry = TIMENS_ENTRY__INIT;
-	Timespec monotonic = TIMESPEC__INIT, boottime = TIMESPEC__INIT;
+	Timespec monotonic, boottime;
+	int err = 0;
 
-	monotonic.tv_sec = (uint64_t)cr->dump->monotonic.tv_sec;
-	monotonic.tv_nsec = (uint64_t)cr->dump->monotonic.tv_nsec;
-	boottime.tv_sec = (uint64_t)cr->dump->boottime.tv_sec;
-	boottime.tv_nsec = (uint64_t)cr->dump->boottime.tv_nsec;
+	if (is_own)
+		err = proc_read_timens_offsets(task_proc_fd(root), &theirs);
+	if (is_own && !err)
+		err = self < 0 ? self : proc_read_timens_offsets(self, &own);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: read the offsets of its clocks", root->pid);
+	monotonic = clock_in_tree(cr->dump->monotonic, theirs.monotonic_sec, theirs.monotonic_nsec,
+				  own.monotonic_sec, own.monotonic_nsec);
+	boottime = clock_in_tree(cr->dump->boottime, theirs.boottime_sec, theirs.boottime_nsec,
+				 own.boottime_sec, own.boottime_nsec);
 	entry.monotonic = &monotonic;
 	entry.boottime = &boottime;
-	return image_write_one(cr->images, IMAGE_TIMENS, 0, &entry.base);
+	err = image_write_one(cr->images, IMAGE_TIMENS, is_own ? root->ids->time_ns_id : 0,
+			      &entry.base);
+	return image_failed(cr, err);
 }
 
 int dump_write_tree(struct cr *cr)
@@ -285,9 +315,7 @@ int dump_write_tree(struct cr *cr)
 
 	if (err == 0)
 		err = write_ids(cr);
-	if (err == 0)
-		err = write_clocks(cr);
-	return image_failed(cr, err);
+	return err < 0 ? image_failed(cr, err) : write_clocks(cr);
 }
 
 /* ---- --dry-run ---- */

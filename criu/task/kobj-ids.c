@@ -5,7 +5,7 @@
  * number of the tool's is in no namespace of its own.
  *
  * What a restore could not make again is refused: memory, paths or handlers shared between processes, descriptors shared with anyone
- * but the parent, and namespaces of the tree's own.
+ * but the parent, and namespaces of the tree's own. A time namespace is none of these: every tree that was restored has one.
  */
 #include "task/dump.h"
 
@@ -59,8 +59,12 @@ void namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 			ret[for_children[i].index] = UINT64_MAX;
 }
 
-/* Ours are numbered one after the other, whatever the kernel has of them; others do not get this far. */
-static void number_namespaces(const struct kobj_ids *ids, TaskKobjIdsEntry *entry)
+/*
+ * Ours are numbered one after the other, whatever the kernel has of them; others do not get this far, but for one time namespace that
+ * the whole tree is in.
+ */
+static void number_namespaces(const struct kobj_ids *ids, TaskKobjIdsEntry *entry,
+			      const uint64_t theirs[NS_INDEXES])
 {
 	uint32_t id = 0;
 
@@ -76,6 +80,8 @@ static void number_namespaces(const struct kobj_ids *ids, TaskKobjIdsEntry *entr
 	entry->user_ns_id = ++id;
 	entry->has_cgroup_ns_id = ids->own[NS_CGROUP] != 0;
 	entry->cgroup_ns_id = entry->has_cgroup_ns_id ? ++id : 0;
+	if (theirs[NS_TIME] != ids->own[NS_TIME])
+		entry->time_ns_id = ++id;
 }
 
 /* Before anything is frozen: the tool's own numbers. */
@@ -106,7 +112,7 @@ int kobj_ids_start(struct cr *cr)
 		return log_err(cr, proc, "pid %d: open our own folder in /proc", self);
 	namespaces_read(proc, ids->own);
 	close(proc);
-	number_namespaces(ids, entry);
+	number_namespaces(ids, entry, ids->own);
 	return 0;
 }
 
@@ -121,12 +127,21 @@ void kobj_ids_free(struct kobj_ids *ids)
 	free(ids);
 }
 
+/* The whole tree is in one, and not only children yet to come are. */
+static bool is_time_of_tree(const struct cr *cr, uint64_t theirs)
+{
+	const struct task *root = cr->tree ? cr->tree->root : NULL;
+
+	return theirs != UINT64_MAX && (!root || theirs == root->dump->namespaces[NS_TIME]);
+}
+
 int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES])
 {
 	for (size_t i = 0; i < NS_INDEXES; i++) {
 		int err;
 
-		if (theirs[i] == cr->dump->ids->own[i])
+		if (i == NS_TIME ? is_time_of_tree(cr, theirs[i])
+				 : theirs[i] == cr->dump->ids->own[i])
 			continue;
 		err = log_refuse(cr, -EOPNOTSUPP, "pid %d: has a %s namespace of its own", pid,
 				 namespaces[i].name);
@@ -199,7 +214,7 @@ static int number_task(struct cr *cr, struct task *task)
 	}
 	err = namespaces_check(cr, task->pid, task->dump->namespaces);
 	if (err == 0)
-		number_namespaces(cr->dump->ids, entry);
+		number_namespaces(cr->dump->ids, entry, task->dump->namespaces);
 	return err;
 }
 
