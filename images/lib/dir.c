@@ -16,9 +16,9 @@
 
 #include "images/lib/crc32c.h"
 
-#define INVENTORY_NAME	   "inventory.img"
+#define INVENTORY_NAME     "inventory.img"
 #define INVENTORY_TMP_NAME ".inventory.img.new"
-#define PARENT_NAME	   "parent"
+#define PARENT_NAME        "parent"
 
 static struct image_dir *dir_new(int dirfd, bool is_writer, unsigned int flags)
 {

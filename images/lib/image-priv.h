@@ -13,7 +13,7 @@
 
 #define IMAGE_MAGIC_COMMON  0x54564319u
 #define IMAGE_MAGIC_SERVICE 0x55105940u
-#define IMAGE_BUFFER	    (64u << 10)
+#define IMAGE_BUFFER        (64u << 10)
 
 /* A chunk of a pages file: which part of its digest was gathered, over how many bytes. */
 struct chunk {
