@@ -182,7 +182,8 @@ int image_dir_begin(struct image_dir *dir)
 
 	if (!dir->is_writer)
 		return image_dir_refuse(dir, -EINVAL, "image directory: is open for reading");
-	/* Whoever comes second waits: the file it is about to make must not be taken for an old one. */
+	/* Whoever comes second waits: the file it is about to make must not be taken for an old
+	 * one. */
 	pthread_mutex_lock(&dir->begin_lock);
 	if (!dir->has_begun) {
 		dir->has_begun = true;

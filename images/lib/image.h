@@ -145,8 +145,8 @@ DEFINE_CLEANUP(struct image_dir *, image_dir_free)
 int image_dir_fd(const struct image_dir *dir);
 
 /*
- * Moves the descriptor, the caller's too, to a number of min or more, where it does not stand in the way of others. No image may be
- * open.
+ * Moves the descriptor, the caller's too, to a number of min or more, where it does not stand in
+ * the way of others. No image may be open.
  */
 int image_dir_move_fd(struct image_dir *dir, int min);
 
