@@ -94,6 +94,7 @@ struct reg_file {
 		*linked; /* lies under the name of this file, which goes away after the restore */
 	pid_t dead_pid;  /* below /proc of a task that is gone: its pid; else 0 */
 	bool is_external;
+	bool need_not_be; /* restore: its kind makes the name (a slave end in /dev/pts) */
 	uint32_t *build_id;
 	size_t n_build_id;
 };

@@ -187,17 +187,27 @@ static int settle_order(struct cr *cr)
 	return 0;
 }
 
-static int link_files(struct cr *cr)
+static int link_kinds(struct cr *cr, bool is_path)
 {
 	struct file *file;
 
 	list_for_each_entry (file, &cr->files->all, all) {
-		int err = file->kind->link ? file->kind->link(cr, file) : 0;
+		int err = 0;
 
+		if ((file->kind == &file_kind_reg) == is_path && file->kind->link)
+			err = file->kind->link(cr, file);
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+/* Path files last: other kinds say which of their paths need not be there. */
+static int link_files(struct cr *cr)
+{
+	int err = link_kinds(cr, false);
+
+	return err ? err : link_kinds(cr, true);
 }
 
 int files_first_free_fd(struct cr *cr)

@@ -90,6 +90,7 @@ int pipe_dump_data(struct cr *cr, struct pipe_end *end, int image_kind)
 
 void pipe_link(struct cr *cr, struct pipe_end *end)
 {
+	struct pipe_end *master = NULL;
 	struct file *file;
 
 	list_for_each_entry (file, &cr->files->all, all) {
@@ -99,12 +100,15 @@ void pipe_link(struct cr *cr, struct pipe_end *end)
 		if (file->kind != end->file.kind || other->pipe_id != end->pipe_id ||
 		    list_is_empty(&file->holders))
 			continue;
-		end->master = other;
-		if (other != end)
-			file_add_need(&end->file, file);
-		return;
+		/* The ends that pipe(2) gave lack O_LARGEFILE, which open(2) always sets: one of
+		 * them makes the pipe. */
+		if (!master || (!other->regf_id && (master->file.flags & O_LARGEFILE_BIT) &&
+				!(file->flags & O_LARGEFILE_BIT)))
+			master = other;
 	}
-	end->master = end;
+	end->master = master ? master : end;
+	if (end->master != end)
+		file_add_need(&end->file, &end->master->file);
 }
 
 static int fill_from(struct cr *cr, struct image *img, const PipeDataEntry *e, int fd)

@@ -121,6 +121,11 @@ static int pipe_restore(struct cr *cr, struct task *task, struct file *file, int
 	}
 	if (end->master == end)
 		return make_pipe(cr, end, ret_fd);
+	/* The other end that pipe(2) gave. */
+	if (!(file->flags & O_LARGEFILE_BIT) && !(end->master->file.flags & O_LARGEFILE_BIT) &&
+	    (file->flags & O_ACCMODE) != O_RDWR &&
+	    (file->flags & O_ACCMODE) != (end->master->file.flags & O_ACCMODE))
+		return file_take_extra(cr, &end->master->file, ret_fd);
 	fd = file_shared_path(&end->master->file, false, text, sizeof(text));
 	if (fd < 0)
 		return log_err(cr, fd, "pipe %#x: its first end %#x is not there", file->id,

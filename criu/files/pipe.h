@@ -5,6 +5,9 @@
 
 #include "files/files-priv.h"
 
+/* The kernel's bit; the C library has 0 for O_LARGEFILE where files are large anyway. */
+#define O_LARGEFILE_BIT 0100000
+
 /* One end of a pipe or fifo. A kind embeds it first. */
 struct pipe_end {
 	struct file file;

@@ -323,7 +323,7 @@ static int reg_link(struct cr *cr, struct file *file)
 		log_remedy(cr, "pass it with --inherit-fd 'fd[N]:%s'", reg->name);
 		return -ENOENT;
 	}
-	if (reg->ghost || reg->linked || reg->dead_pid ||
+	if (reg->ghost || reg->linked || reg->dead_pid || reg->need_not_be ||
 	    files_inherited(cr, path_relative(reg->name)) >= 0)
 		return 0;
 	/* Files of /proc that belong to tasks of the tree do not exist yet. */

@@ -147,6 +147,7 @@ int tty_link(struct cr *cr, struct file *file)
 	struct tty_file *tty = (struct tty_file *)file;
 	struct tty_info *info, *other;
 	struct tty_file *master;
+	struct file *reg;
 	int err;
 
 	if (list_is_empty(&ttys_of(cr)->all)) {
@@ -161,6 +162,9 @@ int tty_link(struct cr *cr, struct file *file)
 				  tty->info_id);
 	if (!info->first)
 		info->first = tty;
+	reg = tty->has_regf ? file_find(cr, tty->regf_id) : NULL;
+	if (reg && reg->kind == &file_kind_reg && tty_is_pty(info))
+		((struct reg_file *)reg)->need_not_be = true;
 	if (inherited(cr, info->entry) >= 0)
 		return 0;
 	if (info->entry->type == TTY_TYPE__EXT_TTY) {
