@@ -107,13 +107,14 @@ static int collect_all(void *ctx)
 	return pool_run(cr->pool, cr->tree->n_tasks + collect->n_threads, collect_one, collect);
 }
 
-static int peek_all(const struct collect *collect, int (*peek)(struct cr *, struct thread *))
+static int peek_all(struct cr *cr, int (*peek)(struct cr *, struct task *))
 {
+	struct task *task;
 	int err = 0;
 
-	for (size_t i = 0; i < collect->n_threads && err == 0; i++)
-		if (task_is_alive(collect->threads[i]->task))
-			err = peek(collect->cr, collect->threads[i]);
+	tree_for_each_task (task, cr->tree)
+		if (task_is_alive(task) && err == 0)
+			err = peek(cr, task);
 	return err;
 }
 
@@ -126,13 +127,13 @@ int dump_collect(struct cr *cr)
 	collect.threads = list_threads(cr->tree, &collect.n_threads);
 	err = pool_submit(group, collect_all, &collect);
 	if (err == 0)
-		err = peek_all(&collect, thread_peek);
+		err = peek_all(cr, task_peek);
 	collected = pool_wait(group);
 	if (err == 0)
 		err = collected;
 	pool_group_free(group);
 	if (err == 0)
-		err = peek_all(&collect, thread_peek_rest);
+		err = peek_all(cr, task_peek_rest);
 	free(collect.threads);
 	return err;
 }

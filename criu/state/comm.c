@@ -17,28 +17,18 @@
 #include "util/alloc.h"
 #include "util/log.h"
 
-static int comm_collect(struct cr *cr, struct thread *thread)
-{
-	int err = proc_read_comm(thread->dump->proc, thread->dump->comm);
-
-	if (err < 0)
-		return log_err(cr, err, "pid %d: read the name of thread %d", thread->task->pid,
-			       thread->tid);
-	return 0;
-}
-
 static int comm_dump_thread(struct cr *cr, struct thread *thread)
 {
-	thread->core->thread_core->comm = xstrdup(thread->dump->comm);
+	thread->core->thread_core->comm = xstrndup(thread->dump->status.name, PROC_COMM_LEN - 1);
 	return 0;
 }
 
 static int comm_dump(struct cr *cr, struct task *task)
 {
-	struct thread *leader = &task->threads[0];
+	const char *name = task_is_alive(task) ? task->threads[0].dump->status.name
+					       : task->dump->stat.comm;
 
-	leader->core->tc->comm = xstrdup(task_is_alive(task) ? leader->dump->comm
-							     : task->dump->stat.comm);
+	task->threads[0].core->tc->comm = xstrndup(name, PROC_COMM_LEN - 1);
 	return 0;
 }
 
@@ -64,7 +54,6 @@ const struct task_part task_part_comm = {
 
 const struct thread_part thread_part_comm = {
 	.name = "comm",
-	.collect = comm_collect,
 	.dump = comm_dump_thread,
 	.load = comm_load_thread,
 };

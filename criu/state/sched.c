@@ -19,6 +19,17 @@
 #include "task/task.h"
 #include "util/log.h"
 
+/* struct sched_attr in its first form; larger ones begin with it. */
+struct sched_attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+#define RESET_ON_FORK_FLAG 0x01 /* SCHED_FLAG_RESET_ON_FORK */
+
 static bool is_real_time(int policy)
 {
 	return policy == SCHED_FIFO || policy == SCHED_RR;
@@ -30,31 +41,36 @@ static bool is_known(int policy)
 	       policy == SCHED_IDLE;
 }
 
-static int sched_collect(struct cr *cr, struct thread *thread)
+/* Of real-time threads sched_getattr(2) does not tell it. */
+static int get_nice(struct cr *cr, const struct thread *thread, int *ret_nice)
 {
-	struct sched_param param = {0};
-	int policy = sched_getscheduler(thread->host_tid);
-	long nice;
-
-	if (policy < 0)
-		return log_err(cr, -errno, "pid %d: get the scheduling policy of thread %d",
-			       thread->task->pid, thread->tid);
-	if (!is_known(policy & ~SCHED_RESET_ON_FORK))
-		return log_refuse(cr, -EOPNOTSUPP,
-				  "pid %d: thread %d has scheduling policy %d, which images cannot hold",
-				  thread->task->pid, thread->tid, policy & ~SCHED_RESET_ON_FORK);
-	if (sched_getparam(thread->host_tid, &param) < 0)
-		return log_err(cr, -errno, "pid %d: get the priority of thread %d",
-			       thread->task->pid, thread->tid);
 	/* The call itself gives 20 - nice, which is never negative. */
-	nice = syscall(SYS_getpriority, PRIO_PROCESS, thread->host_tid);
+	long nice = syscall(SYS_getpriority, PRIO_PROCESS, thread->host_tid);
+
 	if (nice < 0)
 		return log_err(cr, -errno, "pid %d: get the nice value of thread %d",
 			       thread->task->pid, thread->tid);
-	thread->dump->sched.policy = (uint32_t)policy;
-	thread->dump->sched.priority = (uint32_t)param.sched_priority;
-	thread->dump->sched.nice = 20 - (int)nice;
+	*ret_nice = 20 - (int)nice;
 	return 0;
+}
+
+static int sched_collect(struct cr *cr, struct thread *thread)
+{
+	struct sched_attributes attr = {.size = sizeof(attr)};
+
+	if (syscall(SYS_sched_getattr, thread->host_tid, &attr, sizeof(attr), 0) < 0)
+		return log_err(cr, -errno, "pid %d: get the scheduling policy of thread %d",
+			       thread->task->pid, thread->tid);
+	if (!is_known((int)attr.policy))
+		return log_refuse(cr, -EOPNOTSUPP,
+				  "pid %d: thread %d has scheduling policy %u, which images cannot hold",
+				  thread->task->pid, thread->tid, attr.policy);
+	thread->dump->sched.policy = attr.policy;
+	if (attr.flags & RESET_ON_FORK_FLAG)
+		thread->dump->sched.policy |= SCHED_RESET_ON_FORK;
+	thread->dump->sched.priority = attr.priority;
+	thread->dump->sched.nice = attr.nice;
+	return is_real_time((int)attr.policy) ? get_nice(cr, thread, &thread->dump->sched.nice) : 0;
 }
 
 static int sched_dump(struct cr *cr, struct thread *thread)

@@ -38,7 +38,7 @@ struct frozen_task {
 	bool is_reachable; /* from the root, by the lists of children */
 	bool is_released;  /* a vfork child that its parent waits for: runs until the parent has stopped */
 	struct frozen_thread *threads; /* in the kernel's order */
-	size_t n_threads, threads_capacity;
+	size_t n_threads;
 	pid_t *children;
 	size_t n_children, children_capacity;
 };
@@ -67,7 +67,8 @@ void kobj_ids_free(struct kobj_ids *ids);
 
 struct frozen_task *frozen_task_new(pid_t pid);
 void frozen_task_free(struct frozen_task *task);
-struct frozen_thread *frozen_task_add_thread(struct frozen_task *task, pid_t tid);
+/* Its pid belongs to another process now: begin anew. */
+void frozen_task_reset(struct frozen_task *task);
 /*
  * Lists threads and children. With is_seizing, threads that are not traced yet are seized and told to stop. Returns how many
  * threads are new, 0 also where the process is gone, or -errno, logged.

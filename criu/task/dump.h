@@ -66,7 +66,6 @@ struct thread_dump {
 
 	/* From /proc, by workers. */
 	struct proc_status status;
-	char comm[PROC_COMM_LEN];
 	struct {
 		uint32_t policy, priority;
 		int32_t nice;
@@ -135,10 +134,10 @@ void dump_free(struct cr *cr);
 int tree_list(struct cr *cr);
 /* Freezes the tree: every thread of every task is seized and stopped, and cr->tree made of them. */
 int tree_freeze(struct cr *cr);
-/* What is said about a stopped thread by ptrace(2) alone. In the tracing thread. */
-int thread_peek(struct cr *cr, struct thread *thread);
+/* What is said about a stopped task and its threads by ptrace(2) alone. In the tracing thread. */
+int task_peek(struct cr *cr, struct task *task);
 /* The rest of it, once task_collect() is through; seccomp filters hold again when the thread is let go. */
-int thread_peek_rest(struct cr *cr, struct thread *thread);
+int task_peek_rest(struct cr *cr, struct task *task);
 /* /proc facts that more than one part needs. Workers. Between the two of a thread its dump->proc is open. */
 int task_collect(struct cr *cr, struct task *task);
 int thread_collect(struct cr *cr, struct thread *thread);

@@ -49,6 +49,25 @@ static struct frozen_task *freeze_add(struct freeze *freeze, pid_t pid)
 	return task;
 }
 
+static int add_children(struct freeze *freeze, const struct frozen_task *task)
+{
+	int n_new = 0;
+
+	for (size_t i = 0; i < task->n_children; i++) {
+		struct frozen_task *child = freeze_find(freeze, task->children[i]);
+
+		if (!child)
+			freeze_add(freeze, task->children[i]);
+		/* A parent that stands still lists nobody who is gone: the pid was given to another one. */
+		else if (child->is_gone && task->is_settled)
+			frozen_task_reset(child);
+		else
+			continue;
+		n_new++;
+	}
+	return n_new;
+}
+
 /* Scans what is not settled; children found on the way are scanned in the same go. How much was new, or -errno. */
 static int scan_tasks(struct cr *cr, struct freeze *freeze, bool is_seizing)
 {
@@ -70,12 +89,7 @@ static int scan_tasks(struct cr *cr, struct freeze *freeze, bool is_seizing)
 			task->is_settled = true;
 			freeze->somebody_died = true;
 		}
-		for (size_t c = 0; c < task->n_children; c++) {
-			if (freeze_find(freeze, task->children[c]))
-				continue;
-			freeze_add(freeze, task->children[c]);
-			n_new++;
-		}
+		n_new += add_children(freeze, task);
 	}
 	return n_new;
 }

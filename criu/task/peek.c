@@ -21,6 +21,7 @@
 #include "compel/base/bits.h"
 #include "compel/regs.h"
 #include "cr.h"
+#include "run.h"
 #include "task/rseq.h"
 #include "util/alloc.h"
 #include "util/log.h"
@@ -31,6 +32,8 @@
 
 /* How many siginfos are asked for at a time. */
 #define SIGNALS_AT_ONCE 32
+/* How many places in the memory of a task are read at a time. */
+#define READS_AT_ONCE 256
 
 /* glibc has the requests as an enum, the kernel as numbers. */
 static long peek(long request, pid_t tid, const void *addr, void *data)
@@ -114,31 +117,27 @@ static int abort_section(struct cr *cr, struct thread *thread, const struct rseq
 static int peek_rseq(struct cr *cr, struct thread *thread)
 {
 	struct rseq_registration *rseq = &thread->dump->rseq;
-	struct rseq_section section;
-	struct rseq_head head;
-	int err;
 
-	if (peek(PTRACE_GET_RSEQ_CONFIGURATION, thread->host_tid, (void *)sizeof(*rseq), rseq) < 0) {
-		/* Kernels before 5.13, or without rseq(2), have nothing to tell. */
-		if (errno == EIO || errno == EINVAL)
-			return 0;
+	/* Kernels before 5.13, or without rseq(2), have nothing to tell. */
+	if (peek(PTRACE_GET_RSEQ_CONFIGURATION, thread->host_tid, (void *)sizeof(*rseq), rseq) < 0 &&
+	    errno != EIO && errno != EINVAL)
 		return log_err(cr, -errno, "pid %d: read the rseq registration of thread %d",
 			       thread->task->pid, thread->tid);
-	}
-	if (!rseq->pointer)
-		return 0;
-	err = read_memory(thread, rseq->pointer, &head, sizeof(head));
-	if (err < 0)
-		return log_err(cr, err, "pid %d: read struct rseq of thread %d", thread->task->pid,
-			       thread->tid);
+	return 0;
+}
+
+static int settle_section(struct cr *cr, struct thread *thread, const struct rseq_head *head)
+{
+	struct rseq_section section;
+
 	/* A section that cannot be read cannot be run in either: the kernel will say so to the thread itself. */
-	if (!head.section || read_memory(thread, head.section, &section, sizeof(section)) < 0)
+	if (!head->section || read_memory(thread, head->section, &section, sizeof(section)) < 0)
 		return 0;
-	switch (rseq_decide(compel_regs_general(thread->dump->regs)->rip, head.flags, &section)) {
+	switch (rseq_decide(compel_regs_general(thread->dump->regs)->rip, head->flags, &section)) {
 	case RSEQ_OUTSIDE:
 		return 0;
 	case RSEQ_KEEP:
-		thread->dump->rseq_cs_pointer = head.section;
+		thread->dump->rseq_cs_pointer = head->section;
 		return 0;
 	case RSEQ_ABORT:
 		return abort_section(cr, thread, &section);
@@ -146,7 +145,43 @@ static int peek_rseq(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
-int thread_peek(struct cr *cr, struct thread *thread)
+/* Threads from..end - 1; the head of each struct rseq comes with one call for all, as each call is expensive. */
+static int settle_sections(struct cr *cr, struct task *task, size_t from, size_t end)
+{
+	struct iovec local[READS_AT_ONCE], remote[READS_AT_ONCE];
+	struct rseq_head heads[READS_AT_ONCE];
+	size_t n = 0, got;
+	ssize_t bytes;
+	int err = 0;
+
+	for (size_t i = from; i < end; i++) {
+		uint64_t at = task->threads[i].dump->rseq.pointer;
+
+		if (!at)
+			continue;
+		local[n] = (struct iovec){&heads[n], sizeof(heads[n])};
+		remote[n++] = (struct iovec){(void *)at, sizeof(heads[n])};
+	}
+	if (n == 0)
+		return 0;
+	bytes = process_vm_readv(task->host_pid, local, n, remote, n, 0);
+	got = bytes < 0 ? 0 : (size_t)bytes / sizeof(heads[0]);
+	n = 0;
+	for (size_t i = from; i < end && err == 0; i++) {
+		struct thread *thread = &task->threads[i];
+
+		if (!thread->dump->rseq.pointer)
+			continue;
+		if (n == got)
+			return log_err(cr, bytes < 0 ? -errno : -EFAULT,
+				       "pid %d: read struct rseq of thread %d", task->pid,
+				       thread->tid);
+		err = settle_section(cr, thread, &heads[n++]);
+	}
+	return err;
+}
+
+static int thread_peek(struct cr *cr, struct thread *thread)
 {
 	int err = compel_regs_get(thread->host_tid, &thread->dump->regs);
 
@@ -161,6 +196,21 @@ int thread_peek(struct cr *cr, struct thread *thread)
 		err = peek_queue(cr, thread, true, &thread->task->dump->pending);
 	if (err == 0)
 		err = peek_rseq(cr, thread);
+	return err;
+}
+
+int task_peek(struct cr *cr, struct task *task)
+{
+	struct thread *thread;
+	int err = 0;
+
+	task_for_each_thread (thread, task) {
+		err = plan_is_cancelled(cr) ? -ECANCELED : thread_peek(cr, thread);
+		if (err < 0)
+			return err;
+	}
+	for (size_t from = 0; from < task->n_threads && err == 0; from += READS_AT_ONCE)
+		err = settle_sections(cr, task, from, MIN(from + READS_AT_ONCE, task->n_threads));
 	return err;
 }
 
@@ -226,7 +276,7 @@ static void reverse(struct seccomp_program *programs, size_t n)
 	}
 }
 
-int thread_peek_rest(struct cr *cr, struct thread *thread)
+static int thread_peek_rest(struct cr *cr, struct thread *thread)
 {
 	struct thread_dump *dump = thread->dump;
 	int more = 1;
@@ -248,4 +298,15 @@ int thread_peek_rest(struct cr *cr, struct thread *thread)
 		more = peek_filter(cr, thread, index);
 	reverse(dump->filters, dump->n_filters);
 	return more;
+}
+
+int task_peek_rest(struct cr *cr, struct task *task)
+{
+	struct thread *thread;
+	int err = 0;
+
+	task_for_each_thread (thread, task)
+		if (err == 0)
+			err = thread_peek_rest(cr, thread);
+	return err;
 }

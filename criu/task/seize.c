@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "compel/ptrace.h"
 #include "cr.h"
@@ -45,12 +46,13 @@ void frozen_task_free(struct frozen_task *task)
 	free(task);
 }
 
-struct frozen_thread *frozen_task_add_thread(struct frozen_task *task, pid_t tid)
+void frozen_task_reset(struct frozen_task *task)
 {
-	task->threads = array_grow(task->threads, &task->threads_capacity, task->n_threads + 1,
-				   sizeof(*task->threads));
-	task->threads[task->n_threads] = (struct frozen_thread){.tid = tid};
-	return &task->threads[task->n_threads++];
+	close_at(&task->proc);
+	close_at(&task->pidfd);
+	task->proc = task->pidfd = -1;
+	task->is_gone = task->is_zombie = task->is_settled = false;
+	task->n_threads = 0;
 }
 
 /* A thread that is traced and dead stays a zombie until its tracer has looked at it. */
@@ -207,14 +209,20 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 	}
 	free(task->threads);
 	task->threads = threads;
-	task->n_threads = task->threads_capacity = n;
+	task->n_threads = n;
 	return n_new;
 }
 
-static int scan_children(struct cr *cr, struct frozen_task *task)
+/*
+ * Before the freeze only those of the leader: the list need not be complete then, and children of other threads are rare enough
+ * not to read a file for each.
+ */
+static int scan_children(struct cr *cr, struct frozen_task *task, bool is_seizing)
 {
+	size_t n_threads = is_seizing ? task->n_threads : MIN(task->n_threads, (size_t)1);
+
 	task->n_children = 0;
-	for (size_t i = 0; i < task->n_threads; i++) {
+	for (size_t i = 0; i < n_threads; i++) {
 		_cleanup_free_ pid_t *pids = NULL;
 		size_t n = 0;
 		int err = proc_read_children(task->proc, task->threads[i].tid, &pids, &n);
@@ -261,16 +269,14 @@ int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing)
 		if (err < 0)
 			return err;
 	}
-	err = scan_children(cr, task);
+	err = scan_children(cr, task, is_seizing);
 	if (err < 0)
 		return err;
 
-	/* A stopped leader cannot be dead, so only a task that did not stop has to be looked at. */
-	if (!were_stopped && (task->n_threads == 0 || task->threads[0].state == FROZEN_GONE ||
-			      (!is_seizing && task->n_threads == 1))) {
+	/* A leader that did not let itself be seized is dead. */
+	if (task->n_threads == 0 || task->threads[0].state == FROZEN_GONE) {
 		task->is_zombie = looks_like_zombie(task);
-		task->is_gone = !task->is_zombie && (task->n_threads == 0 ||
-						     task->threads[0].state == FROZEN_GONE);
+		task->is_gone = !task->is_zombie;
 	}
 	task->is_settled = were_stopped && n_new == 0;
 	return n_new;
