@@ -84,10 +84,9 @@ struct vma_list {
  */
 int maps_read(int dir, struct vma_list *ret);
 /*
- * Adds flags, page_size and pkey to all items, which must be as maps_read() gave them: ten times as
- * expensive, because the kernel prints two dozen lines for each mapping and can only begin at the
- * first. What does not need the flags can run meanwhile; the other members are not touched.
- * -ESTALE: the mappings have changed.
+ * Adds flags, page_size and pkey to all items, which must be as maps_read() gave them: five to ten
+ * times as expensive, and cannot be split (smaps.c, vma-flags.c say why). What does not need the
+ * flags can run meanwhile; the other members are not touched. -ESTALE: the mappings have changed.
  */
 int maps_read_flags(int dir, struct vma_list *list);
 void vma_list_release(struct vma_list *list);

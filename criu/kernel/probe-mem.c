@@ -17,6 +17,7 @@
 #include "kernel/maps.h"
 #include "kernel/pagemap.h"
 #include "kernel/proc.h"
+#include "kernel/vma-words.h"
 #include "util/fd.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -81,6 +82,20 @@ int probe_procmap_query(void)
 	if (fd < 0)
 		return -errno;
 	return probe_errno(ioctl(fd, _IOC(_IOC_READ | _IOC_WRITE, 'f', 17, sizeof(query)), query));
+}
+
+int probe_bpf_task_vma(void)
+{
+	_cleanup_free_ struct vma_word *words = NULL;
+	struct vma_words *source;
+	size_t n;
+	int err = vma_words_open(&source);
+
+	if (err < 0)
+		return probe_answer(err);
+	err = vma_words_read(source, getpid(), &words, &n);
+	vma_words_free(source);
+	return probe_answer(err);
 }
 
 int probe_populate_write(void)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The flags of mappings, from /proc/PID/smaps: nothing else shows them. For 20 000 mappings the
- * kernel takes 62 ms, nearly all of it for printing 15 MB of text (perf: the walk through the page
- * tables is under a tenth where mappings are small), and there is no way round: seeking costs as
- * much as reading what lies before, so that the work cannot be split among threads either.
+ * The flags of mappings, from /proc/PID/smaps. For 20 000 mappings the kernel takes 62 ms, nearly
+ * all of it for printing 15 MB of text (perf: the walk through the page tables is under a tenth
+ * where mappings are small). The work cannot be split among threads, because seeking costs as much
+ * as reading what lies before; what can be avoided is in vma-flags.c.
  *
- * What is left to save is on our side: the text goes through a small buffer, and because the lines
- * between the header and "VmFlags:" have fixed widths, the flags of a mapping are expected as far
- * behind the header as those of the one before it were.
+ * What is left to save here is on our side: the text goes through a small buffer, and because the
+ * lines between the header and "VmFlags:" have fixed widths, the flags of a mapping are expected as
+ * far behind the header as those of the one before it were.
  */
 #include "kernel/maps.h"
 
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "compel/base/bits.h"
+#include "kernel/maps-priv.h"
 #include "kernel/proc-priv.h"
 #include "util/alloc.h"
 
@@ -198,7 +199,7 @@ int maps_parse_smaps(const char *text, size_t size, struct vma_list *list)
 	return taken < 0 ? (int)taken : finish(&pass, size - (size_t)taken);
 }
 
-int maps_read_flags(int dir, struct vma_list *list)
+int smaps_read(int dir, struct vma_list *list, smaps_enough_fn *enough, void *arg)
 {
 	_cleanup_close_ int fd = proc_open_file(dir, "smaps", O_RDONLY);
 	const size_t capacity = 65536;
@@ -210,6 +211,7 @@ int maps_read_flags(int dir, struct vma_list *list)
 	if (fd < 0)
 		return fd;
 	while ((n = read(fd, text + len, capacity - len)) != 0) {
+		size_t before = pass.next;
 		ssize_t taken;
 
 		if (n < 0 && errno == EINTR)
@@ -225,6 +227,18 @@ int maps_read_flags(int dir, struct vma_list *list)
 		/* A record is under two pages, path included. */
 		if (len == capacity)
 			return -EBADMSG;
+		if (enough && enough(arg, before, pass.next))
+			return 0;
 	}
 	return finish(&pass, len);
+}
+
+int maps_read_flags(int dir, struct vma_list *list)
+{
+	/* Below that, smaps takes less than looking up how to do without it. */
+	const size_t many = 4000;
+
+	if (list->n >= many && vma_flags_by_words(dir, list) == 0)
+		return 0;
+	return smaps_read(dir, list, NULL, NULL);
 }

@@ -7,7 +7,8 @@ fuzz-bins  := $(patsubst test/fuzz/fuzz-%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuz
 fuzz-src-image := $(images-src)
 fuzz-src-proc := criu/kernel/proc-text.c $(addprefix criu/util/,alloc.c fd.c path.c scan.c str.c)
 fuzz-src-proc-task := $(fuzz-src-proc) $(addprefix criu/kernel/,proc.c proc-stat.c proc-status.c proc-lists.c)
-fuzz-src-proc-maps := $(fuzz-src-proc) $(addprefix criu/kernel/,maps.c smaps.c)
+fuzz-src-proc-maps := $(fuzz-src-proc) $(addprefix criu/kernel/,btf.c maps.c proc.c proc-stat.c smaps.c vma-flags.c vma-words.c) criu/util/hash.c
+fuzz-src-proc-btf := $(fuzz-src-proc) criu/kernel/btf.c
 fuzz-src-proc-files := $(fuzz-src-proc) $(addprefix criu/kernel/,fdinfo.c locks.c mountinfo.c)
 
 .PHONY: fuzz

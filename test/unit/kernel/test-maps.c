@@ -2,13 +2,16 @@
 /* Mappings and pages: fixed texts, and mappings of our own of every kind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -18,6 +21,8 @@
 #include <cmocka.h>
 
 #include "compel/base/cleanup.h"
+#include "kernel/btf.h"
+#include "kernel/maps-priv.h"
 #include "kernel/maps.h"
 #include "kernel/pagemap.h"
 #include "kernel/proc.h"
@@ -203,6 +208,92 @@ static void our_own_mappings(void **state)
 	munmap(file, PAGE);
 }
 
+/* A task that stays as it is, with mappings of many kinds. */
+static pid_t start_task_with_mappings(void)
+{
+	pid_t pid = fork();
+	char *p;
+
+	if (pid)
+		return pid;
+	p = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < 64; i += 8) {
+		mprotect(p + i * PAGE, PAGE, PROT_NONE);
+		madvise(p + (i + 1) * PAGE, PAGE, MADV_DONTDUMP);
+		madvise(p + (i + 2) * PAGE, PAGE, MADV_DONTFORK);
+		madvise(p + (i + 3) * PAGE, PAGE, MADV_WIPEONFORK);
+		madvise(p + (i + 4) * PAGE, PAGE, MADV_NOHUGEPAGE);
+		syscall(SYS_mlock, p + (i + 5) * PAGE, PAGE);
+		madvise(p + (i + 6) * PAGE, PAGE, MADV_RANDOM);
+	}
+	mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
+	mmap(NULL, 2 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE,
+	     -1, 0);
+	prctl(PR_SET_NAME, "ready");
+	for (;;)
+		pause();
+}
+
+static void words_say_what_smaps_says(void **state)
+{
+	_cleanup_close_ int dir = -1;
+	pid_t pid = start_task_with_mappings();
+	struct vma_list by_words, by_smaps;
+	char comm[PROC_COMM_LEN] = "";
+	int err;
+
+	dir = proc_open(pid);
+	while (strcmp(comm, "ready") != 0)
+		assert_int_equal(proc_read_comm(dir, comm), 0);
+	assert_int_equal(maps_read(dir, &by_words), 0);
+	assert_int_equal(maps_read(dir, &by_smaps), 0);
+	assert_int_equal(smaps_read(dir, &by_smaps, NULL, NULL), 0);
+	err = vma_flags_by_words(dir, &by_words);
+	for (size_t i = 0; err == 0 && i < by_words.n; i++) {
+		assert_true(by_words.items[i].has_flags);
+		assert_true(by_words.items[i].flags == by_smaps.items[i].flags);
+		assert_int_equal(by_words.items[i].page_size, by_smaps.items[i].page_size);
+		assert_int_equal(by_words.items[i].pkey, by_smaps.items[i].pkey);
+	}
+	vma_list_release(&by_words);
+	vma_list_release(&by_smaps);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	/* Only where the kernel has no such thing, or does not let us. */
+	if (err < 0) {
+		assert_true(err == -EPERM || err == -ENOENT || err == -EINVAL || err == -EACCES ||
+			    err == -ENOSYS);
+		skip();
+	}
+}
+
+static void bad_types(void **state)
+{
+	uint32_t words[32] = {0x01eb9f, 24, 0, 12, 12, 4, 0, 12u << 24, 0, 0};
+	struct btf_types *types;
+	uint32_t id;
+
+	assert_int_equal(btf_parse(words, 0, &types), -EBADMSG);
+	assert_int_equal(btf_parse(words, 20, &types), -EBADMSG);
+	assert_int_equal(btf_parse(words, 40, &types), 0);
+	assert_int_equal(btf_find_function(types, "", &id), 0);
+	assert_int_equal(id, 1);
+	assert_int_equal(btf_find_function(types, "f", &id), -ENOENT);
+	assert_int_equal(btf_member_offset(types, "s", "m", &id), -ENOENT);
+	btf_free(types);
+	for (size_t size = 0; size < 40; size++)
+		assert_int_equal(btf_parse(words, size, &types), -EBADMSG);
+	/* An unknown kind, a struct whose members lie outside, types beyond the end. */
+	words[7] = 31u << 24;
+	assert_int_equal(btf_parse(words, 40, &types), -EBADMSG);
+	words[7] = 4u << 24 | 1;
+	assert_int_equal(btf_parse(words, 40, &types), -EBADMSG);
+	words[3] = 1000;
+	assert_int_equal(btf_parse(words, 40, &types), -EBADMSG);
+	btf_free(NULL);
+}
+
 struct found {
 	struct page_run runs[4096];
 	size_t n;
@@ -380,6 +471,8 @@ int main(void)
 		cmocka_unit_test(flags),
 		cmocka_unit_test(smaps_must_fit),
 		cmocka_unit_test(our_own_mappings),
+		cmocka_unit_test(words_say_what_smaps_says),
+		cmocka_unit_test(bad_types),
 		cmocka_unit_test(private_pages_by_scan),
 		cmocka_unit_test(private_pages_by_entries),
 		cmocka_unit_test(many_regions),
