@@ -264,7 +264,7 @@ static bool has_session(const struct ttys_shared *shared, pid_t sid)
 static int take_control(struct cr *cr, struct task *task, const struct tty_info *info, int fd)
 {
 	struct ttys_shared *shared = ttys_of(cr)->shared;
-	pid_t pgrp = info->entry->pgrp;
+	pid_t pgrp = info->peer->entry->pgrp; /* the master always knows */
 	sigset_t block, before;
 	int err = 0;
 
