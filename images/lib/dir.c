@@ -97,6 +97,7 @@ void image_dir_free(struct image_dir *dir)
 		free(error);
 	}
 	free(dir->written);
+	free(dir->slots);
 	free(dir->digests);
 	if (dir->owns_fd)
 		close(dir->fd);
@@ -178,7 +179,7 @@ static int remove_stale(struct image_dir *dir)
 
 int image_dir_begin(struct image_dir *dir)
 {
-	int err = 0;
+	int err;
 
 	if (!dir->is_writer)
 		return image_dir_refuse(dir, -EINVAL, "image directory: is open for reading");
@@ -188,8 +189,9 @@ int image_dir_begin(struct image_dir *dir)
 	if (!dir->has_begun) {
 		dir->has_begun = true;
 		if (!dir->opener && !(dir->flags & IMAGE_DIR_PARTIAL))
-			err = remove_stale(dir);
+			dir->begin_err = remove_stale(dir);
 	}
+	err = dir->begin_err;
 	pthread_mutex_unlock(&dir->begin_lock);
 	return err;
 }
@@ -199,38 +201,71 @@ bool image_dir_has_digests(const struct image_dir *dir)
 	return !dir->opener && !(dir->flags & IMAGE_DIR_NO_DIGESTS);
 }
 
-static struct written *find_written(struct image_dir *dir, const char *name)
+/* Where in the table of slots the search for a name begins (FNV-1a). */
+static uint32_t hash_name(const char *name)
 {
-	for (size_t i = dir->n_written; i-- > 0;)
-		if (strcmp(dir->written[i].digest.name, name) == 0)
-			return &dir->written[i];
-	return NULL;
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619u;
+	return hash;
+}
+
+/* The slot that holds the index (plus 1) of the file of that name, or the free one where it
+ * belongs. */
+static uint32_t *find_slot(struct image_dir *dir, const char *name)
+{
+	uint32_t at = hash_name(name) & (dir->n_slots - 1);
+
+	while (dir->slots[at] && strcmp(dir->written[dir->slots[at] - 1].digest.name, name) != 0)
+		at = (at + 1) & (dir->n_slots - 1);
+	return &dir->slots[at];
+}
+
+/* Makes room for one file more: slots stay half empty. */
+static int grow_written(struct image_dir *dir)
+{
+	size_t room = dir->room_written ? dir->room_written * 2 : 64;
+	struct written *written;
+	uint32_t *slots;
+
+	if (dir->n_written < dir->room_written)
+		return 0;
+	written = realloc(dir->written, room * sizeof(*written));
+	if (!written)
+		return -ENOMEM;
+	dir->written = written;
+	slots = calloc(room * 2, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	free(dir->slots);
+	dir->slots = slots;
+	dir->n_slots = (uint32_t)room * 2;
+	dir->room_written = room;
+	for (size_t i = 0; i < dir->n_written; i++)
+		*find_slot(dir, written[i].digest.name) = (uint32_t)i + 1;
+	return 0;
 }
 
 int image_dir_note(struct image_dir *dir, struct digest *digest, bool is_digested)
 {
-	struct written *slot;
+	struct written *written;
+	uint32_t *slot;
 
 	pthread_mutex_lock(&dir->lock);
-	slot = find_written(dir, digest->name);
-	if (!slot) {
-		if (dir->n_written == dir->room_written) {
-			size_t room = dir->room_written * 2 + 32;
-			struct written *grown = realloc(dir->written, room * sizeof(*grown));
-
-			if (!grown) {
-				pthread_mutex_unlock(&dir->lock);
-				return -ENOMEM;
-			}
-			dir->written = grown;
-			dir->room_written = room;
-		}
-		slot = &dir->written[dir->n_written++];
-		memset(slot, 0, sizeof(*slot));
+	if (grow_written(dir) < 0) {
+		pthread_mutex_unlock(&dir->lock);
+		return -ENOMEM;
 	}
-	digest_release(&slot->digest);
-	slot->digest = *digest;
-	slot->is_digested = is_digested;
+	slot = find_slot(dir, digest->name);
+	if (!*slot) {
+		memset(&dir->written[dir->n_written++], 0, sizeof(*dir->written));
+		*slot = (uint32_t)dir->n_written;
+	}
+	written = &dir->written[*slot - 1];
+	digest_release(&written->digest);
+	written->digest = *digest;
+	written->is_digested = is_digested;
 	pthread_mutex_unlock(&dir->lock);
 	memset(digest, 0, sizeof(*digest));
 	return 0;
@@ -298,7 +333,7 @@ void image_dir_abort(struct image_dir *dir)
 		unlinkat(dir->fd, dir->written[i].digest.name, 0);
 		digest_release(&dir->written[i].digest);
 	}
-	dir->n_written = 0;
+	dir->n_written = dir->room_written = 0;
 	dir->has_parent_link = false;
 	dir->is_committed = false;
 }

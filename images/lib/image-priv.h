@@ -61,20 +61,26 @@ struct image_dir {
 	image_opener opener;
 	void *opener_context;
 
+	/* Guards the two below, while an older dump is removed. */
+	pthread_mutex_t begin_lock;
+	bool has_begun;
+	int begin_err;
+
 	/* Guards all below. */
 	pthread_mutex_t lock;
-	bool has_begun;
 	bool is_committed;
 	bool has_parent_link;
 	unsigned int n_open;
 	struct written *written;
 	size_t n_written, room_written;
+	/* Finds a name in written: see find_slot(). */
+	uint32_t *slots;
+	uint32_t n_slots;
 	struct thread_error *errors;
 
 	/* Guards the loading of digests, from n_loaded images so far; after that they stay as they
 	 * are. */
 	pthread_mutex_t load_lock;
-	pthread_mutex_t begin_lock; /* while an older dump is removed */
 	unsigned int n_loaded;
 	struct digest *digests;
 	size_t n_digests;

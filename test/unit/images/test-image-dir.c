@@ -107,6 +107,29 @@ static void test_abort_leaves_nothing(void **state)
 	assert_int_equal(count_files(f), 0);
 }
 
+/* Written files are found by name: as many as a large tree has, and each once. */
+static void test_many_files(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_image_dir_ struct image_dir *dir = NULL;
+	InventoryEntry inventory = some_inventory();
+
+	fixture_empty(f);
+	assert_int_equal(image_dir_open_write(f->fd, 0, &dir), 0);
+	for (unsigned int i = 0; i < 3000; i++)
+		write_fs(dir, i % 2000);
+	assert_int_equal(image_dir_commit(dir, &inventory.base), 0);
+	assert_int_equal(count_files(f), 2002);
+	image_dir_free(TAKE_PTR(dir));
+	assert_int_equal(image_dir_open_read(f->fd, 0, &dir), 0);
+	for (unsigned int i = 0; i < 2000; i++) {
+		FsEntry *fs;
+
+		assert_int_equal(image_read_one(dir, IMAGE_FS, i, &fs), 0);
+		image_message_free(fs);
+	}
+}
+
 static void test_partial_leaves_others(void **state)
 {
 	struct fixture *f = *state;
@@ -308,6 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inventory_comes_last),
 		cmocka_unit_test(test_abort_leaves_nothing),
+		cmocka_unit_test(test_many_files),
 		cmocka_unit_test(test_partial_leaves_others),
 		cmocka_unit_test(test_digests_find_flips),
 		cmocka_unit_test(test_threads_share_an_image),
