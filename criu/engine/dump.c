@@ -176,10 +176,11 @@ static const struct step dump_steps[] = {
 	{.name = "parasite", .run = parasite_ask, .undo = parasite_cure},
 	{.name = "memory", .run = mem_dump_pages},
 	{.name = "files", .run = files_dump},
-	{.name = "resume", .run = resume_early},
 	{.name = "mappings", .run = dump_write_mms},
 	/* Files and pages may have found more of them. */
 	{.name = "memfds", .run = mem_dump_memfd},
+	/* From here on nothing looks at a task: what is still to be written is in memory. */
+	{.name = "resume", .run = resume_early},
 	{.name = "cores", .run = dump_write_cores},
 	{.name = "tree", .run = dump_write_tree},
 	/* Now it is a complete dump; the tree may be killed only after this. */
