@@ -39,3 +39,11 @@ $(B)/lib/python/stamp: $(protos) $(pycriu-src) images/images.def images/py/make-
 	$(Q)sed -i 's/^from images import/from pycriu.images import/' $(@D)/pycriu/images/*_pb2.py
 	$(Q)$(PYTHON) images/py/make-kinds images/images.def >$(@D)/pycriu/images/kinds.py
 	@touch $@
+
+PYTHONDIR ?= $(PREFIX)/lib/python3/dist-packages
+.PHONY: install-pycriu
+install: install-pycriu
+install-pycriu: $(B)/lib/python/stamp
+	install -d $(DESTDIR)$(PYTHONDIR)/pycriu/images
+	install -m 644 $(B)/lib/python/pycriu/*.py $(DESTDIR)$(PYTHONDIR)/pycriu
+	install -m 644 $(B)/lib/python/pycriu/images/*.py $(DESTDIR)$(PYTHONDIR)/pycriu/images
