@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* The check changes the files that the images speak of, so that these cannot be restored after it. */
+/* criu-variants: plain twice */
 /* criu-dump-options: --link-remap */
 /* A file whose opened name is gone while another link is left: the same inode is open after the
  * restore, no name is left over. */
