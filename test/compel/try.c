@@ -133,6 +133,7 @@ static void *send_signals(void *arg)
 			kill(sender->v->pid, SIGSTOP);
 			usleep(1500);
 			kill(sender->v->pid, SIGCONT);
+			usleep(2000);
 		}
 		usleep(500);
 	}
@@ -159,13 +160,19 @@ static void try_signals(const char *dir, bool with_stops)
 	victim_stop(&v);
 }
 
+static void print_line(void *opaque, enum compel_level level, const char *text)
+{
+	printf("%s\n", text);
+}
+
 static struct compel_session *infect(pid_t pid, struct threads *threads, unsigned int slots)
 {
+	struct compel_options options = {.log = print_line};
 	struct compel_layout layout = {.threads = slots};
 	struct compel_session *s;
 
 	threads_stop(pid, threads);
-	expect(compel_session_new(pid, NULL, &s) == 0, "session");
+	expect(compel_session_new(pid, &options, &s) == 0, "session");
 	expect(compel_blob_load(s, &blob_test, &layout) == 0, "load");
 	return s;
 }
@@ -216,6 +223,8 @@ static void try_death(const char *dir)
 		expect(compel_rpc(s, &rpc) < 0, "no answer");
 		expect(compel_call(s, threads.tids[1], BLOB_TEST_test_tid, 0, &ret) < 0, "no call");
 		compel_session_free(s);
+		for (unsigned int i = 0; i < threads.count; i++)
+			compel_detach(threads.tids[i], 0);
 		victim_stop(&v);
 	}
 }
