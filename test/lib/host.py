@@ -96,15 +96,6 @@ def name(pid):
         return "gone"
 
 
-def is_gone(pid):
-    """Has the process ended? Takes it up if it came to us as an orphan."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-    return name(pid) == "gone"
-
-
 def own_fds():
     return len(os.listdir("/proc/self/fd"))
 
