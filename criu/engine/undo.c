@@ -267,74 +267,84 @@ static int process_list_read(struct process_list *list)
 	return 0;
 }
 
-/* Marks root and what descends from it; returns how many that are. */
-static size_t process_list_mark(struct process_list *list, pid_t root, uint64_t starttime)
+static struct process *process_list_find(const struct process_list *list, const struct process *wanted)
 {
-	size_t n = 0;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->items[i].pid == wanted->pid &&
+		    list->items[i].starttime == wanted->starttime)
+			return &list->items[i];
+	return NULL;
+}
+
+/* Marks those of list that are among known, and what descends from them. */
+static void process_list_mark(struct process_list *list, const struct process_list *known)
+{
 	bool more = true;
 
-	for (size_t i = 0; i < list->n; i++) {
-		if (list->items[i].pid == root && list->items[i].starttime == starttime) {
-			list->items[i].is_member = true;
-			n++;
-		}
-	}
+	for (size_t i = 0; i < list->n; i++)
+		list->items[i].is_member = process_list_find(known, &list->items[i]) != NULL;
 	while (more) {
 		more = false;
 		for (size_t i = 0; i < list->n; i++) {
-			for (size_t at = 0; !list->items[i].is_member && at < list->n; at++) {
-				if (!list->items[at].is_member ||
-				    list->items[at].pid != list->items[i].ppid)
-					continue;
-				list->items[i].is_member = more = true;
-				n++;
-			}
+			for (size_t at = 0; !list->items[i].is_member && at < list->n; at++)
+				if (list->items[at].is_member &&
+				    list->items[at].pid == list->items[i].ppid)
+					list->items[i].is_member = more = true;
 		}
 	}
-	return n;
 }
 
-static int process_list_signal(const struct undo_context *context, const struct process_list *list,
-			       int sig)
+/* Stops the members that are not known yet, and makes them known; true if there were any. */
+static bool process_list_stop_new(const struct undo_context *context,
+				  const struct process_list *list, struct process_list *known)
 {
-	int err = 0;
+	size_t before = known->n;
 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct process *process = &list->items[i];
-		int ret = 0;
 
-		if (process->is_member)
-			ret = process_signal(context, process->pid, process->starttime, sig);
-		if (ret < 0)
-			err = ret;
+		if (!process->is_member || process_list_find(known, process))
+			continue;
+		(void)process_signal(context, process->pid, process->starttime, SIGSTOP);
+		known->items = array_grow(known->items, &known->capacity, known->n + 1,
+					  sizeof(*known->items));
+		known->items[known->n++] = *process;
 	}
-	return err;
+	return known->n > before;
 }
 
 /*
  * Fields: pid, start time. Stopped first, until a look at /proc finds no new ones: a process that
  * is killed hands its children to somebody else, and then nobody could tell that they belonged to
- * the tree.
+ * the tree. They may die meanwhile by other means, too: so who was once found remains known.
  */
 static int undo_kill_tree(const struct undo_context *context, const char *const *fields)
 {
-	struct process_list list = {0};
-	size_t n = 0, before;
+	struct process root = {.pid = (pid_t)number_of(fields[0]),
+			       .starttime = number_of(fields[1])};
+	struct process_list list = {0}, known = {0};
+	bool more;
 	int err = 0;
 
 	if (!context->is_this_boot)
 		return 0;
+	(void)process_signal(context, root.pid, root.starttime, SIGSTOP);
+	known.items = array_grow(NULL, &known.capacity, 1, sizeof(*known.items));
+	known.items[known.n++] = root;
 	do {
-		before = n;
 		err = process_list_read(&list);
-		if (err < 0)
-			break;
-		n = process_list_mark(&list, (pid_t)number_of(fields[0]), number_of(fields[1]));
-		process_list_signal(context, &list, SIGSTOP);
-	} while (n > before);
-	if (!err)
-		err = process_list_signal(context, &list, SIGKILL);
+		process_list_mark(&list, &known);
+		more = process_list_stop_new(context, &list, &known);
+	} while (!err && more);
+	for (size_t i = 0; i < known.n; i++) {
+		int ret = process_signal(context, known.items[i].pid, known.items[i].starttime,
+					 SIGKILL);
+
+		if (ret < 0)
+			err = ret;
+	}
 	free(list.items);
+	free(known.items);
 	return err;
 }
 
