@@ -47,11 +47,9 @@ bool arch_gadgets_verify(const struct gadgets *g,
  * work)? */
 bool arch_has_shadow_stack(pid_t tid);
 
-/* Bytes of the FPU image a frame needs, and the image itself. limit is arch_fpu_limit(), asked
- * once. */
-size_t arch_fpu_limit(void);
-size_t arch_fpu_image_size(const struct compel_regs *regs, size_t limit);
-void arch_fpu_image_fill(void *image, const struct compel_regs *regs, size_t limit);
+/* Bytes of the FPU image a frame needs, and the image itself. */
+size_t arch_fpu_image_size(const struct compel_regs *regs);
+void arch_fpu_image_fill(void *image, const struct compel_regs *regs);
 
 /* Fills link[ARCH_LINK_SIZE], which will be at address, with registers, mask and the address of the
  * FPU image. */

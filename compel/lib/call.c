@@ -78,21 +78,8 @@ static int set_all_out(const struct batch *b)
 		err = thread_set(b->s, b->threads[i], &r);
 		if (err < 0)
 			return err;
-		b->threads[i]->is_out = true;
 	}
 	return 0;
-}
-
-/* Threads of an earlier batch must not clear the slots that this one uses. */
-static int rest_earlier(struct compel_session *s)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < s->nr_threads && err == 0; i++) {
-		if (s->threads[i]->is_out)
-			err = thread_rest(s, s->threads[i]);
-	}
-	return err;
 }
 
 static void fill_slot(const struct batch *b, unsigned int i, uint64_t function, uint64_t arg)
@@ -181,19 +168,26 @@ static int read_results(const struct batch *b, struct compel_thread_call *calls)
 	return 0;
 }
 
-/* From inside, or on the way there, to their own way back. */
+/*
+ * From inside, or on the way there, to their own way back. They must not be left with registers
+ * that clear a slot: others get the slots after them.
+ */
 static int take_all_out(const struct batch *b)
 {
 	int err = set_all_out(b);
 
 	for (unsigned int i = 0; i < b->count; i++)
 		slot_of(b, i)->inside = 0;
-	return err < 0 ? err : write_slots(b);
+	if (err == 0)
+		err = write_slots(b);
+	for (unsigned int i = 0; i < b->count && err == 0; i++)
+		err = thread_rest(b->s, b->threads[i]);
+	return err;
 }
 
 static int run_batch(struct batch *b, uint64_t function, struct compel_thread_call *calls)
 {
-	int err = rest_earlier(b->s), after;
+	int err = 0, after;
 
 	for (unsigned int i = 0; i < b->count && err == 0; i++)
 		err = thread_hijack(b->s, calls[i].tid, &b->threads[i]);

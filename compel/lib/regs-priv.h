@@ -17,8 +17,8 @@ struct compel_regs {
 	void *fpu;
 	size_t fpu_size;
 	unsigned char tls[ARCH_TLS_ROOM];
-	unsigned int nr_tls; /* 0: not read yet */
-	size_t tls_size;     /* of one */
+	unsigned int nr_tls;
+	size_t tls_size; /* of one */
 };
 
 /* The regset with the whole FPU state, and the one to fall back to where that does not exist (0:
@@ -49,9 +49,7 @@ void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r);
 /* Makes the thread issue the call it was in again. */
 void arch_syscall_reissue(struct user_regs_struct *r);
 
-/* The segments take several calls, and most threads have none. */
-int regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs);
-
 int regs_sigmask_set(pid_t tid, uint64_t mask);
+struct compel_regs *regs_copy(const struct compel_regs *regs);
 
 #endif

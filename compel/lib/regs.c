@@ -32,38 +32,25 @@ static int regset(long request, pid_t tid, unsigned int set, void *buffer, size_
 	return 0;
 }
 
-/* Returns 1 when the room was too small for all of it. */
-static int fpu_get_into(pid_t tid, unsigned int set, struct compel_regs *regs, char *room,
-			size_t size)
-{
-	size_t got = size;
-	int err = regset(PTRACE_GETREGSET, tid, set, room, &got);
-
-	if (err < 0)
-		return err;
-	if (got == size)
-		return 1;
-	regs->fpu = malloc(got);
-	if (!regs->fpu)
-		return -ENOMEM;
-	memcpy(regs->fpu, room, got);
-	regs->fpu_size = got;
-	return 0;
-}
-
 static int fpu_get(pid_t tid, unsigned int set, struct compel_regs *regs)
 {
-	_cleanup_free_ char *large = NULL;
-	char usual[FPU_USUAL_SIZE];
-	int err = fpu_get_into(tid, set, regs, usual, sizeof(usual));
+	for (size_t room = FPU_USUAL_SIZE; room <= FPU_LARGEST_SIZE; room *= 4) {
+		size_t size = room;
+		void *buffer = realloc(regs->fpu, room);
+		int err;
 
-	if (err <= 0)
-		return err;
-	large = malloc(FPU_LARGEST_SIZE);
-	if (!large)
-		return -ENOMEM;
-	err = fpu_get_into(tid, set, regs, large, FPU_LARGEST_SIZE);
-	return err <= 0 ? err : -EOVERFLOW;
+		if (!buffer)
+			return -ENOMEM;
+		regs->fpu = buffer;
+		err = regset(PTRACE_GETREGSET, tid, set, buffer, &size);
+		if (err < 0)
+			return err;
+		if (size < room) {
+			regs->fpu_size = size;
+			return 0;
+		}
+	}
+	return -EOVERFLOW;
 }
 
 int regs_sigmask_set(pid_t tid, uint64_t mask)
@@ -71,7 +58,7 @@ int regs_sigmask_set(pid_t tid, uint64_t mask)
 	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
-int regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs)
+int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
 {
 	_cleanup_(compel_regs_free_at) struct compel_regs *regs = calloc(1, sizeof(*regs));
 	int err;
@@ -88,22 +75,12 @@ int regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs)
 		err = fpu_get(tid, arch_regset_fpu_plain, regs);
 	if (err < 0)
 		return err;
+	err = arch_tls_get(tid, regs);
+	if (err < 0)
+		return err;
 	if (compel_regs_restart(regs, NULL) == RESTART_RESTARTBLOCK)
 		arch_syscall_name_restarted(tid, &regs->general);
 
-	*ret_regs = TAKE_PTR(regs);
-	return 0;
-}
-
-int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
-{
-	_cleanup_(compel_regs_free_at) struct compel_regs *regs = NULL;
-	int err = regs_get_without_tls(tid, &regs);
-
-	if (err == 0)
-		err = arch_tls_get(tid, regs);
-	if (err < 0)
-		return err;
 	*ret_regs = TAKE_PTR(regs);
 	return 0;
 }
@@ -130,6 +107,22 @@ void compel_regs_free(struct compel_regs *regs)
 	if (regs)
 		free(regs->fpu);
 	free(regs);
+}
+
+struct compel_regs *regs_copy(const struct compel_regs *regs)
+{
+	struct compel_regs *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *regs;
+	copy->fpu = malloc(regs->fpu_size);
+	if (!copy->fpu) {
+		free(copy);
+		return NULL;
+	}
+	memcpy(copy->fpu, regs->fpu, regs->fpu_size);
+	return copy;
 }
 
 struct user_regs_struct *compel_regs_general(struct compel_regs *regs)

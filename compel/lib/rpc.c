@@ -22,9 +22,7 @@
 #include "compel/pie/control.h"
 #include "compel/ptrace.h"
 
-/* Between looks at threads that run: at first often, for most answers come soon or a signal has
- * come in between. */
-enum { LOOK_FIRST_MS = 1, LOOK_LATER_MS = 20 };
+enum { LOOK_AFTER_MS = 20 };
 
 union fd_message {
 	char room[CMSG_SPACE(COMPEL_RPC_FDS_MAX * sizeof(int))];
@@ -73,11 +71,8 @@ int main_serve(struct compel_session *s)
 
 	if (!s->area.size)
 		return say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
-	if (t->state == THREAD_RUNNING && !t->is_faulted)
+	if (t->state == THREAD_RUNNING)
 		return 0;
-	err = main_stop(s);
-	if (err < 0)
-		return err;
 	r = t->regs->general;
 	arch_set_call(&r, s->area.serve, s->area.stacks + s->area.stack_size, 0);
 	err = thread_set(s, t, &r);
@@ -136,8 +131,8 @@ int wait_answer(struct compel_session *s)
 {
 	struct pollfd pfd = {.fd = s->sock, .events = POLLIN};
 
-	for (int ms = LOOK_FIRST_MS;; ms = MIN(ms * 2, (int)LOOK_LATER_MS)) {
-		int n = poll(&pfd, 1, ms);
+	for (;;) {
+		int n = poll(&pfd, 1, LOOK_AFTER_MS);
 
 		if (n > 0)
 			return 0;
@@ -146,7 +141,7 @@ int wait_answer(struct compel_session *s)
 		for (size_t i = 0; i < s->nr_threads; i++) {
 			int err = 0;
 
-			if (s->threads[i]->state == THREAD_RUNNING && !s->threads[i]->is_faulted)
+			if (s->threads[i]->state == THREAD_RUNNING)
 				err = thread_look_after(s, s->threads[i]);
 			if (err < 0)
 				return err;

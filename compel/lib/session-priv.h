@@ -50,7 +50,6 @@ struct thread {
 	enum thread_state state;
 	bool is_at_syscall; /* stopped at a system call: where the kernel does not look at restarts
 			     */
-	bool is_out;        /* resting with registers that clear a slot first */
 	bool is_faulted; /* stopped where it was about to receive a signal for what it executed */
 	struct compel_regs *regs;
 	struct dead dead;
@@ -74,7 +73,6 @@ struct compel_session {
 	int pidfd;
 	struct maps maps;
 	struct gadgets gadgets;
-	size_t fpu_limit;
 	bool is_safe;
 	uint64_t pool, pool_end; /* never touched pages of the stack */
 	struct thread **threads; /* ordered by tid */

@@ -25,7 +25,6 @@ static int look_around(struct compel_session *s)
 		return say(s, COMPEL_ERROR, -ENOTSUP, "has no system call instruction anywhere");
 	if (arch_has_shadow_stack(s->main_tid))
 		return say(s, COMPEL_ERROR, -ENOTSUP, "has a shadow stack");
-	s->fpu_limit = arch_fpu_limit();
 	maps_find_untouched_stack(s->pid, &s->maps, &s->pool, &s->pool_end);
 	s->is_safe = gadgets_are_complete(&s->gadgets);
 	if (!s->is_safe) {
@@ -84,11 +83,7 @@ struct compel_regs *compel_session_regs(struct compel_session *s, pid_t tid)
 {
 	struct thread *t = thread_find(s, tid);
 
-	if (!t)
-		return NULL;
-	if (!t->regs->nr_tls && t->state != THREAD_RUNNING)
-		arch_tls_get(tid, t->regs);
-	return t->regs;
+	return t ? t->regs : NULL;
 }
 
 int compel_syscall(struct compel_session *s, pid_t tid, long nr, const uint64_t args[6], long *ret)

@@ -179,7 +179,7 @@ static int find_dead(struct compel_session *s, struct thread *t, struct dead *de
 static int prepare_way_back(struct compel_session *s, struct thread *t)
 {
 	const size_t links_size = round_up(2 * ARCH_LINK_SIZE, ARCH_FPU_ALIGN);
-	size_t image_size = round_up(arch_fpu_image_size(t->regs, s->fpu_limit), ARCH_FPU_ALIGN);
+	size_t image_size = round_up(arch_fpu_image_size(t->regs), ARCH_FPU_ALIGN);
 	_cleanup_free_ struct compel_regs *emergency = malloc(sizeof(*emergency));
 	_cleanup_free_ char *text = NULL;
 	int err;
@@ -197,7 +197,7 @@ static int prepare_way_back(struct compel_session *s, struct thread *t)
 
 	*emergency = *t->regs;
 	compel_regs_reissue(emergency);
-	arch_fpu_image_fill(text + links_size, t->regs, s->fpu_limit);
+	arch_fpu_image_fill(text + links_size, t->regs);
 	arch_link_fill(text + ARCH_LINK_SIZE, t->final_link, &s->gadgets, &emergency->general,
 		       t->regs->sigmask, t->fpu_image);
 	err = memory_write(s->pid, t->dead.address, text, t->dead.size);
@@ -221,7 +221,6 @@ int thread_set(struct compel_session *s, struct thread *t, const struct user_reg
 {
 	int err = arch_general_set(t->tid, r);
 
-	t->is_out = false;
 	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: set registers", t->tid) : 0;
 }
 
@@ -240,7 +239,7 @@ int thread_rest(struct compel_session *s, struct thread *t)
 
 static int take_registers(struct compel_session *s, struct thread *t)
 {
-	int err = regs_get_without_tls(t->tid, &t->regs);
+	int err = compel_regs_get(t->tid, &t->regs);
 
 	if (err < 0)
 		return say(s, COMPEL_ERROR, err, "thread %d: get registers", t->tid);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -21,6 +22,24 @@
 #include "task/task.h"
 #include "util/fd.h"
 #include "util/log.h"
+
+/* debug[N]:TEXT of --inherit-fd: a mark for whoever reads the other end. */
+static int write_marks(struct cr *cr)
+{
+	const struct option_inherits *list = &cr->opts->inherit_fd;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct option_inherit *item = &list->items[i];
+		int ret;
+
+		if (!item->is_debug)
+			continue;
+		ret = write_all(item->fd, item->key, strlen(item->key));
+		if (ret < 0)
+			return log_err(cr, ret, "--inherit-fd debug[%d]: write", item->fd);
+	}
+	return 0;
+}
 
 /* Created before anything is restored, so that a file that exists is found out in time. -1 if none
  * is asked for. */
@@ -60,12 +79,26 @@ static void wait_for_tree(void)
 		;
 }
 
+/* They were blocked from the moment that the tree ran (engine_restore()). */
+static void unblock_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static int restore(struct cr *cr)
 {
 	_cleanup_close_ int pidfile = -1;
 	int ret;
 
-	ret = pidfile_create(cr, &pidfile);
+	ret = write_marks(cr);
+	if (ret == 0)
+		ret = pidfile_create(cr, &pidfile);
 	if (ret < 0)
 		return ret;
 	ret = engine_restore(cr);
@@ -86,6 +119,7 @@ int cmd_restore(struct cr *cr)
 	status = session_close(cr, &session, "restore", ret);
 	if (ret != 0 || cr->opts->dry_run || cr->opts->restore_detached)
 		return status;
+	unblock_signals();
 	if (!cr->opts->exec_cmd) {
 		wait_for_tree();
 		return 0;

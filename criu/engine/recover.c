@@ -86,12 +86,9 @@ static int journal_recover(struct cr *cr, int dirfd, const char *name)
 
 	log_msg(cr, "%s: %zu records of process %d", name, journal->n_records, journal->pid);
 	n_failed = undo_journal(fd, NULL, journal, told, cr);
-	if (n_failed) {
-		log_refuse(cr, -EIO, "%s: %zu records could not be undone, it stays", name,
-			   n_failed);
-		log_remedy(cr, "see to what is named above, then run it again or remove %s", name);
-		return -EIO;
-	}
+	if (n_failed)
+		return log_refuse(cr, -EIO, "%s: %zu records could not be undone, it stays", name,
+				  n_failed);
 	if (unlinkat(dirfd, name, 0) < 0)
 		return log_err(cr, -errno, "%s: remove", name);
 	return 0;

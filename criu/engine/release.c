@@ -27,6 +27,7 @@
 #include "images/core.pb-c.h"
 #include "images/rseq.pb-c.h"
 #include "kernel/proc.h"
+#include "run.h"
 #include "state/sched.h"
 #include "task/restore.h"
 #include "util/log.h"
@@ -280,15 +281,19 @@ static int stop_one(struct cr *cr, struct task *task)
 {
 	const TaskCoreEntry *tc = task->threads[0].core->tc;
 	struct thread *thread;
+	int err;
 
 	for (size_t i = 0; i < sizeof(prepare_steps) / sizeof(*prepare_steps); i++) {
 		task_for_each_thread (thread, task) {
-			int err = prepare_steps[i](cr, thread);
-
+			err = prepare_steps[i](cr, thread);
 			if (err < 0)
 				return err;
 		}
 	}
+	/* It is the first that does not die with us any more, nor with its parent. */
+	err = undo_add_signal(cr, task->host_pid, SIGKILL);
+	if (err < 0)
+		return err;
 	return detach_stopped(cr, task, tc->has_stop_signo ? (int)tc->stop_signo : SIGSTOP);
 }
 

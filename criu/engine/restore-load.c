@@ -69,6 +69,7 @@ int restore_check_options(struct cr *cr)
 {
 	cr->restore = xcalloc(1, sizeof(*cr->restore));
 	cr->restore->own_timens = -1;
+	cr->restore->tool = getpid();
 	if (cr->opts->restore_sibling && !cr->opts->restore_detached)
 		return log_refuse(cr, -EINVAL, "--restore-sibling: needs --restore-detached");
 	if (cr->opts->exec_cmd && cr->opts->restore_detached)

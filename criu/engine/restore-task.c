@@ -101,12 +101,21 @@ static int open_own_log(struct cr *cr, const struct seed *seed)
 	return 0;
 }
 
-/* Its parent dies with the tool, and it with its parent. Not if that one is to exit, or is none of ours. */
-static void die_with_parent(struct cr *cr, const struct seed *seed)
+/* Its parent dies with the tool, and it with its parent; which may have happened just now. */
+static void die_with_parent(struct cr *cr, pid_t parent)
 {
-	bool is_sibling = !seed->forker && cr->opts->restore_sibling;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(1);
+}
 
-	prctl(PR_SET_PDEATHSIG, is_sibling ? 0 : SIGKILL, 0, 0, 0);
+/* Not if the parent is to exit, or is none of ours: then it finds out while it waits (stage_end()). */
+static void die_with_forker(struct cr *cr, const struct seed *seed)
+{
+	if (seed->is_adopted || (!seed->forker && cr->opts->restore_sibling))
+		prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+	else
+		die_with_parent(cr, seed->forker ? seed->forker->pid : cr->restore->tool);
 }
 
 static int process_begin(struct cr *cr, const struct seed *seed)
@@ -114,8 +123,7 @@ static int process_begin(struct cr *cr, const struct seed *seed)
 	int err;
 
 	log_set_pid(cr->log, seed->pid);
-	if (!seed->is_adopted)
-		die_with_parent(cr, seed);
+	die_with_forker(cr, seed);
 	if (!shares_files(seed))
 		guardian_leave(cr);
 	err = open_own_log(cr, seed);
@@ -214,7 +222,7 @@ static int groups_stage(struct cr *cr, const struct seed *seed)
 	if (!err)
 		err = check_place(cr, seed);
 	if (!err && seed->is_adopted)
-		die_with_parent(cr, seed);
+		die_with_parent(cr, seed->task->parent->pid);
 	return err;
 }
 

@@ -218,8 +218,18 @@ static int detach(struct cr *cr)
 {
 	int err = release_detach(cr);
 
+	/* From here on there is nothing that anybody should undo. */
+	if (!err)
+		guardian_commit(cr);
 	stats_end(cr->stats, STATS_RESTORE_TIME);
 	return err;
+}
+
+/* The tree runs: that nobody can be told how long this took is no reason to end it. */
+static int conclude(struct cr *cr)
+{
+	(void)stats_write(cr, STATS_OF_RESTORE);
+	return 0;
 }
 
 static const struct step restore_steps[] = {
@@ -251,6 +261,7 @@ static const struct step restore_steps[] = {
 	{.name = "pre-resume-scripts", .run = pre_resume_scripts, .is_final = true},
 	{.name = "detach", .run = detach, .is_final = true},
 	{.name = "post-resume-scripts", .run = post_resume_scripts, .is_final = true},
+	{.name = "conclude", .run = conclude, .is_final = true},
 };
 
 /* Within stages, in the tasks' processes. */
@@ -293,12 +304,23 @@ static const struct plan dry_plan = {
 	.n_steps = ARRAY_SIZE(dry_steps),
 };
 
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int engine_restore(struct cr *cr)
 {
 	int err = plan_run(cr, cr->opts->dry_run ? &dry_plan : &restore_plan);
 
-	if (!err && !cr->opts->dry_run)
-		err = stats_write(cr, STATS_OF_RESTORE);
+	if (!err)
+		block_signals();
 	files_free(cr);
 	mem_free(cr);
 	restore_free(cr);

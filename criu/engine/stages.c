@@ -29,6 +29,8 @@
 
 /* How often it is looked whether a process has died, in milliseconds. */
 #define LOOK_MS 50
+/* How often a process that waits looks whether the tool has. */
+#define TOOL_LOOK_MS 1000
 
 struct stages {
 	struct arena *arena;
@@ -269,8 +271,12 @@ void stage_end(struct cr *cr, enum restore_stage stage)
 	struct restorer_shared *shared = cr->restore->shared;
 
 	arrive(shared);
-	while (futex_get(&shared->stage) == stage)
-		futex_wait(&shared->stage, stage, -1);
+	while (futex_get(&shared->stage) == stage) {
+		/* Nobody will let us go on if the tool was killed; most die with their parent then, orphans do not. */
+		if (futex_wait(&shared->stage, stage, TOOL_LOOK_MS) == -ETIMEDOUT &&
+		    kill(cr->restore->tool, 0) < 0 && errno == ESRCH)
+			_exit(1);
+	}
 }
 
 void stage_leave(struct cr *cr)

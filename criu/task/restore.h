@@ -36,6 +36,7 @@ struct restore {
 	int own_timens;                 /* our time namespace while the next child is born in another, or -1 */
 	struct xsave_layout *xsave;     /* arch/x86_64/fpu.h */
 	struct seeds *seeds;
+	pid_t tool;                     /* the coordinator */
 	struct stages *stages;          /* engine/stages.h */
 	/* What the blob's area begins with, in all processes; the code, arguments and stacks follow. */
 	struct restorer_shared *shared;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* criu-skip-compare: fd.6 */
+/* criu-skip-compare: fdinfo */
 /*
  * Removed files: contents with a hole, owner, mode, two descriptions and a mapping of one inode;
  * O_TMPFILE; a removed folder as working directory; a new file has the old name of one of them.
- * What /proc calls fd 6 is new then,
- * because its name is taken.
+ * (Mount id and inode numbers of ghosts are new.)
  */
 #include "crtest.h"
 

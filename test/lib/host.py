@@ -62,15 +62,6 @@ def reap():
         ended[pid] = status
 
 
-def is_gone(pid):
-    """True once no such process is there; one that has ended and is ours by adoption is taken up."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-    return not os.path.exists(f"/proc/{pid}")
-
-
 def kill_children(keep=()):
     """Kills whatever still runs below us; returns what it was."""
     killed = []
@@ -111,9 +102,7 @@ STATUS = ("Name", "Umask", "Tgid", "NStgid", "Pid", "Uid", "Gid", "Groups", "Thr
 
 
 def _normal(link):
-    """Inode numbers of nameless things are given anew, and names of files that have none any more matter to nobody."""
-    if link.endswith(" (deleted)"):
-        return "deleted"
+    """Inode numbers of nameless things are given anew."""
     return re.sub(r"^(pipe|socket|/memfd:[^ ]*|anon_inode):.*?(\[\d+\])?$", lambda m: re.sub(r"\d+", "N", m.group(0)), link)
 
 

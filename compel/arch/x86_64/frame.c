@@ -31,7 +31,7 @@ enum {
 	CPUID_XSAVE = 0xd,
 	XSAVE_LEGACY = 512,
 	XSAVE_HEADER = 64,
-	TILE_DATA = 18, /* the one component so far that a thread gets only when it uses it */
+	XSAVE_COMPONENTS = 63,
 };
 
 const unsigned int arch_redzone = 128;
@@ -49,37 +49,42 @@ struct link {
 
 _Static_assert(sizeof(struct link) <= ARCH_LINK_SIZE, "room for a link");
 
-/*
- * A thread that never used its tiles has a smaller state than ptrace shows, and the kernel refuses
- * a frame's image that is larger. CPUID is slow in a virtual machine, hence once.
- */
-size_t arch_fpu_limit(void)
+static uint32_t component_end(unsigned int i)
 {
-	uint32_t size = 0, offset = 0, c, d;
+	uint32_t size, offset, c, d;
 
-	if (__get_cpuid_count(CPUID_XSAVE, TILE_DATA, &size, &offset, &c, &d) && size)
-		return offset;
-	return SIZE_MAX;
+	if (i < 2)
+		return XSAVE_LEGACY + XSAVE_HEADER;
+	if (!__get_cpuid_count(CPUID_XSAVE, i, &size, &offset, &c, &d))
+		return 0;
+	return offset + size;
 }
 
-static size_t image_end(const struct compel_regs *regs, size_t limit)
+/* Up to the last component that is not in its initial state; the kernel refuses an image larger
+ * than the task's own. */
+static uint32_t image_end(const struct compel_regs *regs)
 {
+	uint32_t end = XSAVE_LEGACY + XSAVE_HEADER;
 	uint64_t present;
 
-	if (regs->fpu_size < XSAVE_LEGACY + XSAVE_HEADER)
+	if (regs->fpu_size < end)
 		return regs->fpu_size;
 	memcpy(&present, (char *)regs->fpu + XSAVE_LEGACY, sizeof(present));
-	return present >> TILE_DATA & 1 ? regs->fpu_size : MIN(regs->fpu_size, limit);
+	for (unsigned int i = 2; i < XSAVE_COMPONENTS; i++) {
+		if (present >> i & 1)
+			end = MAX(end, component_end(i));
+	}
+	return MIN(end, (uint32_t)regs->fpu_size);
 }
 
-size_t arch_fpu_image_size(const struct compel_regs *regs, size_t limit)
+size_t arch_fpu_image_size(const struct compel_regs *regs)
 {
-	return image_end(regs, limit) + FP_XSTATE_MAGIC2_SIZE;
+	return image_end(regs) + FP_XSTATE_MAGIC2_SIZE;
 }
 
-void arch_fpu_image_fill(void *image, const struct compel_regs *regs, size_t limit)
+void arch_fpu_image_fill(void *image, const struct compel_regs *regs)
 {
-	uint32_t end = image_end(regs, limit);
+	uint32_t end = image_end(regs);
 	uint32_t magic2 = FP_XSTATE_MAGIC2;
 	struct _fpx_sw_bytes sw = {0};
 	char *sw_at = (char *)image + XSAVE_LEGACY - sizeof(sw);
