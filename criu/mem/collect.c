@@ -109,18 +109,23 @@ int mem_collect(struct cr *cr, struct task *task)
 	return 0;
 }
 
-/* Mappings of one file share its id; mount namespaces may show different files under one name. */
+/*
+ * Mappings of one file share its id; mount namespaces may show different files under one name. How
+ * the file was opened matters to shared mappings, and there VM_MAYWRITE tells it; so those of a
+ * kind are taken to be alike, which saves asking for each.
+ */
 static uint64_t file_key(const struct task *task, const struct vma *vma)
 {
 	const struct vma_facts *facts = vma->facts;
 	uint64_t file = hash_pair(facts->inode, hash_pair(facts->dev_major, facts->dev_minor));
+	uint64_t kind = facts->is_deleted | facts->is_shared << 1 | (facts->flags & VMA_MW ? 4 : 0);
 
 	return hash_pair(hash_pair(file, hash_str(facts->path)),
-			 hash_pair(task->ids ? task->ids->mnt_ns_id : 0, facts->is_deleted));
+			 hash_pair(task->ids ? task->ids->mnt_ns_id : 0, kind));
 }
 
 /* How the file was opened: the link in map_files has the permissions of that. */
-static int open_mode(struct cr *cr, struct task *task, const char *name, struct vma *vma)
+static int open_mode(struct cr *cr, struct task *task, const char *name, uint32_t *ret)
 {
 	bool can_read, can_write;
 	struct stat st;
@@ -129,33 +134,34 @@ static int open_mode(struct cr *cr, struct task *task, const char *name, struct 
 		return log_err(cr, -errno, "pid %d: look at %s", task->host_pid, name);
 	can_read = st.st_mode & S_IRUSR;
 	can_write = st.st_mode & S_IWUSR;
-	vma->fdflags = can_read && can_write ? O_RDWR : can_write ? O_WRONLY : O_RDONLY;
+	*ret = can_read && can_write ? O_RDWR : can_write ? O_WRONLY : O_RDONLY;
 	return 0;
 }
 
+/* What is known of a file is kept as id and open mode in one word. */
 static int link_vma(struct cr *cr, struct task *task, struct vma *vma)
 {
 	uint64_t key = file_key(task, vma);
 	uintptr_t known = (uintptr_t)hash_get(&cr->mem->file_ids, key);
 	char name[64];
-	uint32_t id;
+	uint32_t id = 0, mode = 0;
 	int err;
 
-	/* Names in map_files are of the kernel's mapping, not of ours where we put some together.
-	 */
-	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, vma->facts->start,
-		 vma->facts->end);
-	err = open_mode(cr, task, name, vma);
-	if (err)
-		return err;
 	if (!known) {
-		err = files_add_link(cr, task, name, 0, &id);
+		/* Names in map_files are of the kernel's mapping, not of ours where we put some
+		 * together. */
+		snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, vma->facts->start,
+			 vma->facts->end);
+		err = open_mode(cr, task, name, &mode);
+		if (!err)
+			err = files_add_link(cr, task, name, 0, &id);
 		if (err)
 			return err;
-		known = id;
+		known = (uintptr_t)id << 2 | mode;
 		hash_put(&cr->mem->file_ids, key, (void *)known);
 	}
-	vma->shmid = known;
+	vma->shmid = known >> 2;
+	vma->fdflags = known & O_ACCMODE;
 	return 0;
 }
 
