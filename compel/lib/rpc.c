@@ -149,6 +149,12 @@ int wait_answer(struct compel_session *s)
 	}
 }
 
+/* The other end is gone only if the process is. */
+static int socket_error(void)
+{
+	return errno == EPIPE || errno == ECONNRESET ? -ESRCH : -errno;
+}
+
 static int send_request(struct compel_session *s, const struct compel_request *request,
 			const int *fds, unsigned int nr_fds)
 {
@@ -171,7 +177,8 @@ static int send_request(struct compel_session *s, const struct compel_request *r
 	}
 	while (sendmsg(s->sock, &message, MSG_NOSIGNAL) < 0) {
 		if (errno != EINTR)
-			return say(s, COMPEL_ERROR, -errno, "send command %#x", request->command);
+			return say(s, COMPEL_ERROR, socket_error(), "send command %#x",
+				   request->command);
 	}
 	return 0;
 }
@@ -214,7 +221,7 @@ static int receive_one(struct compel_session *s, uint32_t command, struct compel
 		n = recvmsg(s->sock, &message, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return say(s, COMPEL_ERROR, -errno, "receive the blob's answer");
+		return say(s, COMPEL_ERROR, socket_error(), "receive the blob's answer");
 	*ret_nr_fds = received_fds(&message, fds);
 	if (n == (ssize_t)sizeof(*answer) && answer->command == command)
 		return 0;

@@ -19,14 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "compel/base/bits.h"
 #include "test/compel/inject.h"
 #include "test/compel/tasks.h"
 
-static const char *const kinds[] = {"compute", "compute", "nanosleep", "futex", "poll",
-				    "pipe",    "epoll",   "compute",   NULL};
+static const char *const kinds[] = {"compute", "nanosleep", "futex", "poll", "pipe", "epoll"};
 
-/* Descriptors that a handler has opened are the blob's own to close, and this one leaves that to
- * another command. */
 static void child(pid_t victim)
 {
 	inject_once(victim, 0);
@@ -106,13 +104,15 @@ static void kill_at_each_stop(struct victim *v)
 	struct user_regs_struct call = {0};
 	unsigned int n = 1;
 
-	for (; kill_at_syscall(v->pid, n, &call); n++) {
+	for (; victim_pause(v), kill_at_syscall(v->pid, n, &call); n++) {
+		victim_continue(v);
 		if (n % 16 == 0)
 			victim_signal(v);
 		if (!victim_is_well(v))
 			die("after a kill at stop %u: system call %lld(%#llx, %lld) = %#llx", n,
 			    call.orig_rax, call.rdi, call.rsi, call.rax);
 	}
+	victim_continue(v);
 	if (!victim_is_well(v))
 		die("after the whole injection");
 	printf("killed at each of %u system call stops: victim unharmed\n", n - 1);
@@ -125,7 +125,9 @@ static void kill_at_random(struct victim *v, int times)
 	for (int i = 0; i < times; i++) {
 		int64_t ns = random() % (whole * 5 / 4);
 
+		victim_pause(v);
 		kill_at_time(v->pid, ns);
+		victim_continue(v);
 		victim_signal(v);
 		if (!victim_is_well(v))
 			die("after a kill at nanosecond %lld", (long long)ns);
@@ -136,12 +138,18 @@ static void kill_at_random(struct victim *v, int times)
 
 int main(int argc, char **argv)
 {
+	const char *list[ARRAY_SIZE(kinds) + 3] = {"compute", "compute"};
 	struct victim v;
 
 	if (argc < 3)
-		die("usage: kill VICTIM TIMES [SEED]");
-	srandom(argc > 3 ? atoi(argv[3]) : getpid());
-	victim_start(&v, argv[1], kinds);
+		die("usage: kill VICTIM TIMES [KIND-OF-MAIN-THREAD [stopped]]");
+	srandom(getpid());
+	if (argc > 3)
+		list[0] = argv[3];
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
+		list[2 + i] = kinds[i];
+	victim_start(&v, argv[1], list);
+	v.is_kept_stopped = argc > 4;
 	kill_at_each_stop(&v);
 	kill_at_random(&v, atoi(argv[2]));
 	victim_stop(&v);

@@ -180,6 +180,44 @@ void victim_stop(struct victim *v)
 	free(v->fds);
 }
 
+static char state_of(pid_t pid)
+{
+	char path[32], text[512] = {0};
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(text, sizeof(text), f))
+		die("%s: %s", path, strerror(errno));
+	fclose(f);
+	return strrchr(text, ')')[2];
+}
+
+void wait_state(pid_t pid, char wanted)
+{
+	for (int ms = 0; state_of(pid) != wanted; ms++) {
+		if (ms > 5000)
+			die("state is %c, not %c", state_of(pid), wanted);
+		usleep(1000);
+	}
+}
+
+void victim_pause(struct victim *v)
+{
+	if (!v->is_kept_stopped)
+		return;
+	kill(v->pid, SIGSTOP);
+	wait_state(v->pid, 'T');
+}
+
+void victim_continue(struct victim *v)
+{
+	if (!v->is_kept_stopped)
+		return;
+	wait_state(v->pid, 'T');
+	kill(v->pid, SIGCONT);
+}
+
 void victim_signal(struct victim *v)
 {
 	union sigval value = {.sival_int = v->nr_sent++};

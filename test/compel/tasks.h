@@ -23,6 +23,7 @@ struct victim {
 	unsigned int nr_threads;
 	char *maps, *fds; /* how they are when all is well */
 	unsigned int nr_sent;
+	bool is_kept_stopped;
 };
 
 /* Starts a victim with these kinds of threads and waits until all have begun. The last of kinds is
@@ -36,6 +37,13 @@ void victim_stop(struct victim *v);
  * for that to be. Prints what is wrong.
  */
 bool victim_is_well(struct victim *v);
+
+/* Stops it with SIGSTOP and lets it go again, if it is_kept_stopped. */
+void victim_pause(struct victim *v);
+void victim_continue(struct victim *v);
+
+/* Waits until the process is in this state, as the letter in /proc/pid/stat. */
+void wait_state(pid_t pid, char wanted);
 
 /* Queues the next SIGRTMIN. */
 void victim_signal(struct victim *v);

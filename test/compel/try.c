@@ -70,28 +70,6 @@ static void try_kinds(const char *dir)
 	}
 }
 
-static char state_of(pid_t pid)
-{
-	char path[32], text[512] = {0};
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f || !fgets(text, sizeof(text), f))
-		die("%s: %s", path, strerror(errno));
-	fclose(f);
-	return strrchr(text, ')')[2];
-}
-
-static void wait_state(pid_t pid, char wanted)
-{
-	for (int ms = 0; state_of(pid) != wanted; ms++) {
-		if (ms > 5000)
-			die("state is %c, not %c", state_of(pid), wanted);
-		usleep(1000);
-	}
-}
-
 /* A stopped process is injected into and remains stopped. */
 static void try_stopped(const char *dir)
 {

@@ -16,66 +16,84 @@
 #define NT_X86_SHSTK 0x204
 #endif
 
-struct pattern {
-	size_t gadget; /* offset in struct gadgets */
-	unsigned char size;
-	unsigned char bytes[9];
+static const unsigned char syscall_code[] = {0x0f, 0x05};
+static const unsigned char return_code = 0xc3;
+static const unsigned char pop_code[] = {0x58, 0xc3}; /* pop %rax; ret */
+
+/* What may come before a system call instruction to make it the restorer's: mov $15 to %rax, in its
+ * two forms. */
+static const struct {
+	unsigned char size, bytes[7];
+} restorers[] = {
+	{7, {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0}},
+	{5, {0xb8, 0x0f, 0, 0, 0}},
 };
 
-static const struct pattern patterns[] = {
-	{offsetof(struct gadgets, syscall), 2, {0x0f, 0x05}},
-	{offsetof(struct gadgets, syscall_ret), 3, {0x0f, 0x05, 0xc3}},
-	/* mov $15, %rax; syscall, and the shorter mov $15, %eax */
-	{offsetof(struct gadgets, restorer), 9, {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05}},
-	{offsetof(struct gadgets, restorer), 7, {0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05}},
-	{offsetof(struct gadgets, pop_number), 2, {0x58, 0xc3}},
-};
-
-static uint64_t *gadget_of(struct gadgets *g, const struct pattern *p)
+/* The address where the restorer begins whose system call is at code + at, or 0. */
+static uint64_t restorer_before(const unsigned char *code, size_t at, uint64_t address)
 {
-	return (uint64_t *)((char *)g + p->gadget);
+	for (size_t i = 0; i < ARRAY_SIZE(restorers); i++) {
+		size_t n = restorers[i].size;
+
+		if (at >= n && memcmp(code + at - n, restorers[i].bytes, n) == 0)
+			return address + at - n;
+	}
+	return 0;
 }
 
+static void look_at_syscall(const unsigned char *code, size_t size, size_t at, uint64_t address,
+			    struct gadgets *g)
+{
+	if (!g->syscall)
+		g->syscall = address + at;
+	if (!g->syscall_ret && at + 2 < size && code[at + 2] == return_code)
+		g->syscall_ret = address + at;
+	if (!g->restorer)
+		g->restorer = restorer_before(code, at, address);
+}
+
+/* Looks for the second byte of the instruction, the rarer one in code; for what replaces the
+ * restorer only without one. */
 void arch_gadgets_scan(const unsigned char *code, size_t size, uint64_t address, struct gadgets *g)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
-		const struct pattern *p = &patterns[i];
-		const unsigned char *found;
+	const unsigned char *end = code + size, *at = code + 1;
+	const unsigned char *pop;
 
-		if (*gadget_of(g, p))
-			continue;
-		found = memmem(code, size, p->bytes, p->size);
-		if (found)
-			*gadget_of(g, p) = address + (found - code);
+	while (at < end && (at = memchr(at, syscall_code[1], end - at))) {
+		if (at[-1] == syscall_code[0])
+			look_at_syscall(code, size, at - 1 - code, address, g);
+		if (g->syscall_ret && g->restorer)
+			return;
+		at++;
 	}
+	pop = g->pop_number || g->restorer ? NULL : memmem(code, size, pop_code, sizeof(pop_code));
+	if (pop)
+		g->pop_number = address + (pop - code);
 }
 
 bool arch_gadgets_verify(const struct gadgets *g,
 			 int (*read)(void *opaque, uint64_t from, void *to, size_t size),
 			 void *opaque)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
-		const struct pattern *p = &patterns[i];
-		uint64_t at = *gadget_of((struct gadgets *)g, p);
-		unsigned char bytes[sizeof(p->bytes)];
-		struct gadgets again = {0};
+	unsigned char code[16];
+	struct gadgets again = {0};
 
-		if (!at)
-			continue;
-		if (read(opaque, at, bytes, p->size) < 0)
-			return false;
-		/* A restorer has two forms: whichever it was, it has to be there as a whole. */
-		if (p->gadget == offsetof(struct gadgets, restorer)) {
-			if (read(opaque, at, bytes, bytes[0] == 0xb8 ? 7 : 9) < 0)
-				return false;
-			arch_gadgets_scan(bytes, bytes[0] == 0xb8 ? 7 : 9, at, &again);
-			if (again.restorer != at)
-				return false;
-		} else if (memcmp(bytes, p->bytes, p->size) != 0) {
-			return false;
-		}
-	}
-	return true;
+	if (g->syscall &&
+	    (read(opaque, g->syscall, code, 2) < 0 || memcmp(code, syscall_code, 2) != 0))
+		return false;
+	if (g->pop_number &&
+	    (read(opaque, g->pop_number, code, 2) < 0 || memcmp(code, pop_code, 2) != 0))
+		return false;
+	if (g->syscall_ret && (read(opaque, g->syscall_ret, code, 3) < 0 ||
+			       memcmp(code, syscall_code, 2) != 0 || code[2] != return_code))
+		return false;
+	if (!g->restorer)
+		return true;
+	if (read(opaque, g->restorer, code, 7) < 0 ||
+	    (code[0] != restorers[1].bytes[0] && read(opaque, g->restorer, code, 9) < 0))
+		return false;
+	arch_gadgets_scan(code, code[0] == restorers[1].bytes[0] ? 7 : 9, g->restorer, &again);
+	return again.restorer == g->restorer;
 }
 
 bool arch_has_shadow_stack(pid_t tid)
