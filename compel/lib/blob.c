@@ -43,9 +43,9 @@ static int find_parts(const struct compel_session *s, const struct compel_blob *
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (compel_blob_find(blob, parts[i].name, parts[i].at) < 0)
-			return say(s, COMPEL_ERROR, -EINVAL,
-				   "blob %s lacks %s: built without runtime", blob->name,
-				   parts[i].name);
+			return session_say(s, COMPEL_ERROR, -EINVAL,
+					   "blob %s lacks %s: built without runtime", blob->name,
+					   parts[i].name);
 	}
 	return 0;
 }
@@ -68,10 +68,10 @@ static int lay_out(const struct compel_session *s, const struct compel_blob *blo
 	a->stacks = round_up(a->leave_link + ARCH_LINK_SIZE, PAGE);
 	a->size = a->stacks + (a->nr_slots + 1) * a->stack_size;
 
-	err = maps_find_hole(&s->maps, a->size, &a->address);
+	err = session_maps_find_hole(&s->maps, a->size, &a->address);
 	if (err < 0)
-		return say(s, COMPEL_ERROR, err, "find room for %llu bytes",
-			   (unsigned long long)a->size);
+		return session_say(s, COMPEL_ERROR, err, "find room for %llu bytes",
+				   (unsigned long long)a->size);
 	a->args = a->address + args_at;
 	a->slots += a->address;
 	a->leave_link += a->address;
@@ -92,11 +92,12 @@ static int write_unmap_link(struct compel_session *s, struct thread *t, const st
 	char link[ARCH_LINK_SIZE] = {0};
 	int err;
 
-	arch_set_syscall(&r, s->gadgets.syscall_ret, arch_link_entry(t->final_link, &s->gadgets),
-			 __NR_munmap, args);
-	arch_link_fill(link, t->unmap_link, &s->gadgets, &r, all_signals, t->fpu_image);
-	err = memory_write(s->pid, t->unmap_link, link, sizeof(link));
-	return err < 0 ? say(s, COMPEL_ERROR, err, "write below its stack") : 0;
+	compel_arch_set_syscall(&r, s->gadgets.syscall_ret,
+				compel_arch_link_entry(t->final_link, &s->gadgets), __NR_munmap,
+				args);
+	compel_arch_link_fill(link, t->unmap_link, &s->gadgets, &r, all_signals, t->fpu_image);
+	err = session_memory_write(s->pid, t->unmap_link, link, sizeof(link));
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "write below its stack") : 0;
 }
 
 static int map_area(struct compel_session *s, struct thread *t, const struct area *a)
@@ -113,23 +114,25 @@ static int map_area(struct compel_session *s, struct thread *t, const struct are
 	int err = write_unmap_link(s, t, a);
 
 	if (err == 0)
-		err = thread_syscall(s, t, __NR_mmap, args,
-				     arch_link_entry(t->unmap_link, &s->gadgets), &ret);
+		err = session_thread_syscall(s, t, __NR_mmap, args,
+					     compel_arch_link_entry(t->unmap_link, &s->gadgets),
+					     &ret);
 	if (err < 0)
 		return err;
 	if (ret < 0 && ret > -PAGE)
-		return say(s, COMPEL_ERROR, ret, "map %llu bytes in it",
-			   (unsigned long long)a->size);
+		return session_say(s, COMPEL_ERROR, ret, "map %llu bytes in it",
+				   (unsigned long long)a->size);
 	if ((uint64_t)ret != a->address)
-		return say(s, COMPEL_ERROR, -EEXIST, "map at %#llx in it: it came to %#lx",
-			   (unsigned long long)a->address, ret);
+		return session_say(s, COMPEL_ERROR, -EEXIST, "map at %#llx in it: it came to %#lx",
+				   (unsigned long long)a->address, ret);
 	return 0;
 }
 
 /* Without the instructions for a chain, leaving means to leave the mapping behind. */
 static uint64_t leave_frame(const struct compel_session *s, const struct thread *t)
 {
-	return arch_link_frame(gadgets_are_complete(&s->gadgets) ? t->unmap_link : t->final_link);
+	return compel_arch_link_frame(gadgets_are_complete(&s->gadgets) ? t->unmap_link
+									: t->final_link);
 }
 
 static int fill_area(struct compel_session *s, struct thread *t, const struct compel_blob *blob,
@@ -154,13 +157,13 @@ static int fill_area(struct compel_session *s, struct thread *t, const struct co
 		return -ENOMEM;
 	memcpy(image, blob->image, blob->image_size);
 	memcpy(image + (a->control - a->address), &control, sizeof(control));
-	arch_set_call(&r, a->leave, a->stacks + a->stack_size, 0);
-	arch_link_fill(link, a->leave_link, &s->gadgets, &r, all_signals, t->fpu_image);
+	compel_arch_set_call(&r, a->leave, a->stacks + a->stack_size, 0);
+	compel_arch_link_fill(link, a->leave_link, &s->gadgets, &r, all_signals, t->fpu_image);
 
-	err = memory_write(s->pid, a->address, image, blob->image_size);
+	err = session_memory_write(s->pid, a->address, image, blob->image_size);
 	if (err == 0)
-		err = memory_write(s->pid, a->leave_link, link, sizeof(link));
-	return err < 0 ? say(s, COMPEL_ERROR, err, "copy blob %s into it", blob->name) : 0;
+		err = session_memory_write(s->pid, a->leave_link, link, sizeof(link));
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "copy blob %s into it", blob->name) : 0;
 }
 
 int compel_blob_load(struct compel_session *s, const struct compel_blob *blob,
@@ -171,25 +174,25 @@ int compel_blob_load(struct compel_session *s, const struct compel_blob *blob,
 	int err;
 
 	if (s->area.size)
-		return say(s, COMPEL_ERROR, -EBUSY, "load blob %s: there is one already",
-			   blob->name);
+		return session_say(s, COMPEL_ERROR, -EBUSY, "load blob %s: there is one already",
+				   blob->name);
 	err = lay_out(s, blob, layout, &a);
 	if (err == 0)
-		err = thread_hijack(s, s->main_tid, &t);
+		err = session_thread_hijack(s, s->main_tid, &t);
 	if (err < 0)
 		return err;
 	err = map_area(s, t, &a);
 	if (err < 0) {
-		thread_rest(s, t);
+		session_thread_rest(s, t);
 		return err;
 	}
 	err = fill_area(s, t, blob, &a);
 	s->area = a;
 	if (err == 0)
-		err = thread_rest(s, t);
+		err = session_thread_rest(s, t);
 	if (err == 0)
-		say(s, COMPEL_DEBUG, 0, "blob %s is at %#llx, %llu bytes", blob->name,
-		    (unsigned long long)a.address, (unsigned long long)a.size);
+		session_say(s, COMPEL_DEBUG, 0, "blob %s is at %#llx, %llu bytes", blob->name,
+			    (unsigned long long)a.address, (unsigned long long)a.size);
 	return err;
 }
 
@@ -218,22 +221,23 @@ static int unmap_instead(struct compel_session *s, struct thread *t)
 	long ret;
 	int err;
 
-	arch_change_syscall(&r, arch_after_syscall(at), arch_link_entry(t->final_link, &s->gadgets),
-			    __NR_munmap, args);
-	err = thread_set(s, t, &r);
+	compel_arch_change_syscall(&r, compel_arch_after_syscall(at),
+				   compel_arch_link_entry(t->final_link, &s->gadgets), __NR_munmap,
+				   args);
+	err = session_thread_set(s, t, &r);
 	if (err == 0)
-		err = thread_resume(s, t, true);
+		err = session_thread_resume(s, t, true);
 	if (err == 0)
-		err = thread_wait_syscall(s, t);
+		err = session_thread_wait_syscall(s, t);
 	if (err == 0)
-		err = arch_general_get(t->tid, &r);
+		err = compel_arch_general_get(t->tid, &r);
 	if (err < 0)
 		return err;
-	ret = arch_syscall_result(&r);
+	ret = compel_arch_syscall_result(&r);
 	if (ret < 0)
-		return say(s, COMPEL_ERROR, ret, "unmap the blob");
+		return session_say(s, COMPEL_ERROR, ret, "unmap the blob");
 	s->area.size = 0;
-	return thread_rest(s, t);
+	return session_thread_rest(s, t);
 }
 
 /* Lets the main thread run its leaving, one system call stop after the other. */
@@ -244,26 +248,26 @@ static int watch_leaving(struct compel_session *s, struct thread *t)
 	int err;
 
 	for (;; is_entry = !is_entry) {
-		err = thread_resume(s, t, true);
+		err = session_thread_resume(s, t, true);
 		if (err == 0)
-			err = thread_wait_syscall(s, t);
+			err = session_thread_wait_syscall(s, t);
 		if (err == 0)
-			err = arch_general_get(t->tid, &r);
+			err = compel_arch_general_get(t->tid, &r);
 		if (err < 0)
 			return err;
-		if (is_entry && arch_syscall_nr(&r) == __NR_rt_sigreturn)
+		if (is_entry && compel_arch_syscall_nr(&r) == __NR_rt_sigreturn)
 			return unmap_instead(s, t);
 	}
 }
 
-int area_unload(struct compel_session *s)
+int session_area_unload(struct compel_session *s)
 {
-	struct thread *t = thread_find(s, s->main_tid);
+	struct thread *t = session_thread_find(s, s->main_tid);
 	int err;
 
 	if (!s->area.size)
 		return 0;
-	err = main_stop(s);
+	err = session_main_stop(s);
 	if (err == 0)
 		err = watch_leaving(s, t);
 	if (err == 0)

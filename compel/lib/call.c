@@ -62,10 +62,10 @@ static void set_out(const struct batch *b, unsigned int i, struct user_regs_stru
 
 	*r = t->regs->general;
 	if (gadgets_are_complete(g))
-		arch_set_syscall(r, g->syscall_ret, arch_link_entry(t->final_link, g), __NR_futex,
-				 args);
+		compel_arch_set_syscall(r, g->syscall_ret, compel_arch_link_entry(t->final_link, g),
+					__NR_futex, args);
 	else
-		arch_set_sigreturn(r, g->syscall, arch_link_frame(t->final_link));
+		compel_arch_set_sigreturn(r, g->syscall, compel_arch_link_frame(t->final_link));
 }
 
 static int set_all_out(const struct batch *b)
@@ -75,11 +75,24 @@ static int set_all_out(const struct batch *b)
 		int err;
 
 		set_out(b, i, &r);
-		err = thread_set(b->s, b->threads[i], &r);
+		err = session_thread_set(b->s, b->threads[i], &r);
 		if (err < 0)
 			return err;
+		b->threads[i]->is_out = true;
 	}
 	return 0;
+}
+
+/* Threads of an earlier batch must not clear the slots that this one uses. */
+static int rest_earlier(struct compel_session *s)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->nr_threads && err == 0; i++) {
+		if (s->threads[i]->is_out)
+			err = session_thread_rest(s, s->threads[i]);
+	}
+	return err;
 }
 
 static void fill_slot(const struct batch *b, unsigned int i, uint64_t function, uint64_t arg)
@@ -95,22 +108,22 @@ static void fill_slot(const struct batch *b, unsigned int i, uint64_t function, 
 	slot->arg = arg;
 	/* Without the instructions for a chain nobody will unmap the area, and nothing needs
 	 * clearing. */
-	slot->leave_frame = arch_link_frame(has_chain ? link : t->final_link);
+	slot->leave_frame = compel_arch_link_frame(has_chain ? link : t->final_link);
 	set_out(b, i, &r);
-	arch_link_fill(slot + 1, link, &b->s->gadgets, &r, all_signals, t->fpu_image);
+	compel_arch_link_fill(slot + 1, link, &b->s->gadgets, &r, all_signals, t->fpu_image);
 }
 
 static int write_slots(const struct batch *b)
 {
 	uint32_t running = b->count;
-	int err = memory_write(b->s->pid,
-			       b->s->area.control + offsetof(struct compel_control, running),
-			       &running, sizeof(running));
+	int err = session_memory_write(
+		b->s->pid, b->s->area.control + offsetof(struct compel_control, running), &running,
+		sizeof(running));
 
 	if (err == 0)
-		err = memory_write(b->s->pid, b->s->area.slots, b->slots,
-				   b->count * b->s->area.slot_stride);
-	return err < 0 ? say(b->s, COMPEL_ERROR, err, "write the threads' slots") : 0;
+		err = session_memory_write(b->s->pid, b->s->area.slots, b->slots,
+					   b->count * b->s->area.slot_stride);
+	return err < 0 ? session_say(b->s, COMPEL_ERROR, err, "write the threads' slots") : 0;
 }
 
 static int enter_all(const struct batch *b)
@@ -121,10 +134,10 @@ static int enter_all(const struct batch *b)
 		uint64_t top = b->s->area.stacks + (i + 2) * b->s->area.stack_size;
 		int err;
 
-		arch_set_call(&r, b->s->area.thread, top, slot_address(b, i));
-		err = thread_set(b->s, t, &r);
+		compel_arch_set_call(&r, b->s->area.thread, top, slot_address(b, i));
+		err = session_thread_set(b->s, t, &r);
 		if (err == 0)
-			err = thread_resume(b->s, t, false);
+			err = session_thread_resume(b->s, t, false);
 		if (err < 0)
 			return err;
 		t->state = THREAD_RUNNING;
@@ -148,7 +161,7 @@ static int fetch_all(const struct batch *b)
 		int err = 0;
 
 		if (t->state == THREAD_RUNNING && !t->is_faulted)
-			err = thread_wait_trap(b->s, t);
+			err = session_thread_wait_trap(b->s, t);
 		t->state = THREAD_RESTING;
 		t->is_faulted = false;
 		first = first ? first : err;
@@ -158,39 +171,32 @@ static int fetch_all(const struct batch *b)
 
 static int read_results(const struct batch *b, struct compel_thread_call *calls)
 {
-	int err = memory_read(b->s->pid, b->s->area.slots, b->slots,
-			      b->count * b->s->area.slot_stride);
+	int err = session_memory_read(b->s->pid, b->s->area.slots, b->slots,
+				      b->count * b->s->area.slot_stride);
 
 	if (err < 0)
-		return say(b->s, COMPEL_ERROR, err, "read the threads' slots");
+		return session_say(b->s, COMPEL_ERROR, err, "read the threads' slots");
 	for (unsigned int i = 0; i < b->count; i++)
 		calls[i].ret = slot_of(b, i)->ret;
 	return 0;
 }
 
-/*
- * From inside, or on the way there, to their own way back. They must not be left with registers
- * that clear a slot: others get the slots after them.
- */
+/* From inside, or on the way there, to their own way back. */
 static int take_all_out(const struct batch *b)
 {
 	int err = set_all_out(b);
 
 	for (unsigned int i = 0; i < b->count; i++)
 		slot_of(b, i)->inside = 0;
-	if (err == 0)
-		err = write_slots(b);
-	for (unsigned int i = 0; i < b->count && err == 0; i++)
-		err = thread_rest(b->s, b->threads[i]);
-	return err;
+	return err < 0 ? err : write_slots(b);
 }
 
 static int run_batch(struct batch *b, uint64_t function, struct compel_thread_call *calls)
 {
-	int err = 0, after;
+	int err = rest_earlier(b->s), after;
 
 	for (unsigned int i = 0; i < b->count && err == 0; i++)
-		err = thread_hijack(b->s, calls[i].tid, &b->threads[i]);
+		err = session_thread_hijack(b->s, calls[i].tid, &b->threads[i]);
 	if (err == 0)
 		err = set_all_out(b);
 	if (err < 0)
@@ -202,7 +208,7 @@ static int run_batch(struct batch *b, uint64_t function, struct compel_thread_ca
 	if (err == 0)
 		err = enter_all(b);
 	if (err == 0)
-		err = receive_done(b->s);
+		err = session_receive_done(b->s);
 	after = fetch_all(b);
 	err = err ? err : after;
 	if (err == 0)
@@ -217,7 +223,7 @@ static int call_others(struct compel_session *s, uint64_t function,
 	_cleanup_free_ struct thread **threads = calloc(s->area.nr_slots, sizeof(*threads));
 	_cleanup_free_ char *slots = calloc(s->area.nr_slots, s->area.slot_stride);
 	struct batch b = {s, threads, slots, 0};
-	int err = main_serve(s); /* makes the socket */
+	int err = session_main_serve(s); /* makes the socket */
 
 	if (!threads || !slots)
 		return -ENOMEM;
@@ -234,12 +240,12 @@ int compel_call_threads(struct compel_session *s, uint64_t function,
 	int err;
 
 	if (!s->area.size)
-		return say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
+		return session_say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
 	/* The main thread is in the command loop, and has no slot. */
 	for (unsigned int i = 0; i < count; i++) {
 		if (calls[i].tid != s->main_tid)
 			continue;
-		err = main_call(s, function, calls[i].arg, &calls[i].ret);
+		err = session_main_call(s, function, calls[i].arg, &calls[i].ret);
 		if (err == 0)
 			err = call_others(s, function, calls, i);
 		if (err == 0)

@@ -40,7 +40,7 @@ static size_t read_code(const struct source *source, uint64_t at, void *to, size
 	ssize_t n;
 
 	if (source->fd < 0)
-		return memory_read(source->pid, at, to, size) < 0 ? 0 : size;
+		return session_memory_read(source->pid, at, to, size) < 0 ? 0 : size;
 	n = pread(source->fd, to, size, source->vma->offset + (at - source->vma->start));
 	return n < 0 ? 0 : n;
 }
@@ -53,7 +53,7 @@ static void scan(const struct source *source, struct gadgets *g)
 		uint64_t left = source->vma->end - at;
 		size_t size = read_code(source, at, code, MIN(left, (uint64_t)CHUNK + OVERLAP));
 
-		arch_gadgets_scan(code, size, at, g);
+		compel_arch_gadgets_scan(code, size, at, g);
 		if (gadgets_are_complete(g) || size < CHUNK)
 			return;
 	}
@@ -61,7 +61,7 @@ static void scan(const struct source *source, struct gadgets *g)
 
 static int read_for_verify(void *opaque, uint64_t from, void *to, size_t size)
 {
-	return memory_read(*(pid_t *)opaque, from, to, size);
+	return session_memory_read(*(pid_t *)opaque, from, to, size);
 }
 
 static void scan_vma(pid_t pid, const struct vma *vma, struct gadgets *g)
@@ -73,7 +73,7 @@ static void scan_vma(pid_t pid, const struct vma *vma, struct gadgets *g)
 
 	if (fd >= 0) {
 		scan(&file, &found);
-		if (arch_gadgets_verify(&found, read_for_verify, &pid)) {
+		if (compel_arch_gadgets_verify(&found, read_for_verify, &pid)) {
 			*g = found;
 			return;
 		}
@@ -81,7 +81,7 @@ static void scan_vma(pid_t pid, const struct vma *vma, struct gadgets *g)
 	scan(&memory, g);
 }
 
-void gadgets_find(pid_t pid, const struct maps *maps, struct gadgets *ret_gadgets)
+void session_gadgets_find(pid_t pid, const struct maps *maps, struct gadgets *ret_gadgets)
 {
 	struct gadgets g = {0};
 

@@ -6,7 +6,8 @@
 
 #include "compel/lib/session-priv.h"
 
-int say(const struct compel_session *s, enum compel_level level, int err, const char *format, ...)
+int session_say(const struct compel_session *s, enum compel_level level, int err,
+		const char *format, ...)
 {
 	char text[512];
 	va_list args;

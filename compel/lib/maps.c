@@ -113,7 +113,7 @@ int session_maps_read(pid_t pid, struct maps *ret_maps)
 	return 0;
 }
 
-const struct vma *maps_find(const struct maps *maps, uint64_t address)
+const struct vma *session_maps_find(const struct maps *maps, uint64_t address)
 {
 	size_t low = 0, high = maps->count;
 
@@ -134,7 +134,7 @@ const struct vma *maps_find(const struct maps *maps, uint64_t address)
  * The kernel's stack, or one that a thread library made, known by the guard below it. Elsewhere
  * (small stacks of coroutines in a heap) what lies below the stack pointer may well be somebody's.
  */
-bool maps_is_thread_stack(const struct maps *maps, const struct vma *vma)
+bool session_maps_is_thread_stack(const struct maps *maps, const struct vma *vma)
 {
 	const struct vma *below;
 
@@ -147,7 +147,7 @@ bool maps_is_thread_stack(const struct maps *maps, const struct vma *vma)
 	       !below->is_executable && !below->inode;
 }
 
-int maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address)
+int session_maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address)
 {
 	uint64_t largest = 0, at = 0, end = LOWEST_ADDRESS;
 
@@ -168,8 +168,8 @@ int maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address
 	return 0;
 }
 
-int maps_find_untouched_stack(pid_t pid, const struct maps *maps, uint64_t *ret_start,
-			      uint64_t *ret_end)
+int session_maps_find_untouched_stack(pid_t pid, const struct maps *maps, uint64_t *ret_start,
+				      uint64_t *ret_end)
 {
 	_cleanup_close_ int fd = -1;
 	uint64_t pages[512];

@@ -31,30 +31,30 @@ static int copy(copy_fn how, pid_t pid, uint64_t remote, void *local, size_t siz
 	return 0;
 }
 
-int memory_read(pid_t pid, uint64_t from, void *to, size_t size)
+int session_memory_read(pid_t pid, uint64_t from, void *to, size_t size)
 {
 	return copy(process_vm_readv, pid, from, to, size);
 }
 
-int memory_write(pid_t pid, uint64_t to, const void *from, size_t size)
+int session_memory_write(pid_t pid, uint64_t to, const void *from, size_t size)
 {
 	return copy(process_vm_writev, pid, to, (void *)from, size);
 }
 
 int compel_read(struct compel_session *s, struct raddr from, void *to, size_t size)
 {
-	int err = memory_read(s->pid, from.value, to, size);
+	int err = session_memory_read(s->pid, from.value, to, size);
 
-	return err < 0 ? say(s, COMPEL_ERROR, err, "read %zu bytes at %#llx", size,
-			     (unsigned long long)from.value)
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "read %zu bytes at %#llx", size,
+				     (unsigned long long)from.value)
 		       : 0;
 }
 
 int compel_write(struct compel_session *s, struct raddr to, const void *from, size_t size)
 {
-	int err = memory_write(s->pid, to.value, from, size);
+	int err = session_memory_write(s->pid, to.value, from, size);
 
-	return err < 0 ? say(s, COMPEL_ERROR, err, "write %zu bytes at %#llx", size,
-			     (unsigned long long)to.value)
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "write %zu bytes at %#llx", size,
+				     (unsigned long long)to.value)
 		       : 0;
 }

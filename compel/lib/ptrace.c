@@ -6,6 +6,7 @@
  * whose tracer died gets its signal.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,8 @@
 #include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "compel/ptrace.h"
+
+enum { DEATH_MS = 1000, YIELDS = 64, NAP_FIRST_NS = 20000, NAP_LONGEST_NS = 1000000 };
 
 int compel_seize(pid_t tid, unsigned int flags)
 {
@@ -34,10 +37,11 @@ int compel_interrupt(pid_t tid)
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 
+/* Is tid the leader of a process that is our own child? */
 static bool is_our_child(pid_t tid)
 {
 	char path[64], line[256];
-	pid_t parent = 0;
+	pid_t leader = 0, parent = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
@@ -45,15 +49,16 @@ static bool is_our_child(pid_t tid)
 	if (!f)
 		return false;
 	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "Tgid: %d", &leader);
 		if (sscanf(line, "PPid: %d", &parent) == 1)
 			break;
 	}
-	return parent == getpid();
+	return parent == getpid() && leader == tid;
 }
 
 /*
- * A dead tracee's parent is told of its death only when the tracer has seen it. If that parent is
- * this process itself, the status is left for whoever waits for it.
+ * A dead thread stays, and a dead process's parent is not told of it, until the tracer has seen it.
+ * Only the status of our own child is left for whoever in this program waits for it.
  */
 static void release_dead(pid_t tid)
 {
@@ -83,12 +88,12 @@ static struct compel_stop decode(int status)
 	return stop;
 }
 
-/* Returns 1 with a stop, 0 when it runs (WNOHANG only), -ESRCH when it is dead or not ours. */
-static int look(pid_t tid, int options, struct compel_stop *ret_stop)
+/* Returns 1 with a stop, 0 when it runs, -ESRCH when it is dead or not ours. */
+static int look(pid_t tid, struct compel_stop *ret_stop)
 {
 	siginfo_t info = {0};
 
-	while (waitid(P_PID, tid, &info, WSTOPPED | WEXITED | WNOWAIT | __WALL | options) < 0) {
+	while (waitid(P_PID, tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL) < 0) {
 		if (errno != EINTR)
 			return -ESRCH;
 	}
@@ -110,39 +115,56 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* There is no wait with a timeout: look, sleep a little longer each time. */
+/* A leader that died is not told of while other threads of its are not released; a wait for it
+ * would last. */
+static bool is_zombie(pid_t tid)
+{
+	char path[64], text[512] = {0};
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+
+	if (!f || !fgets(text, sizeof(text), f))
+		return true;
+	state = strrchr(text, ')');
+	return state && (state[2] == 'Z' || state[2] == 'X');
+}
+
+/*
+ * A stop mostly comes at once, so the processor is only lent out at first; then come naps, ever
+ * longer. A blocking wait has no timeout, and would miss the death of a leader.
+ */
 static int look_until(pid_t tid, int64_t deadline, struct compel_stop *ret_stop)
 {
-	long nap_ns = 20000;
+	long nap_ns = NAP_FIRST_NS;
 	int found;
 
-	for (;;) {
+	for (unsigned int tries = 0; (found = look(tid, ret_stop)) == 0; tries++) {
 		struct timespec nap = {0, nap_ns};
 
-		found = look(tid, WNOHANG, ret_stop);
-		if (found)
-			return found < 0 ? found : 0;
-		if (now_ms() >= deadline)
+		if (deadline >= 0 && now_ms() >= deadline)
 			return -ETIMEDOUT;
+		if (tries < YIELDS) {
+			sched_yield();
+			continue;
+		}
+		if (nap_ns == NAP_LONGEST_NS && is_zombie(tid))
+			return -ESRCH;
 		nanosleep(&nap, NULL);
-		nap_ns = MIN(nap_ns * 2, 2000000L);
+		nap_ns = MIN(nap_ns * 2, (long)NAP_LONGEST_NS);
 	}
+	return found < 0 ? found : 0;
 }
 
 int compel_wait_any_stop(pid_t tid, int timeout_ms, struct compel_stop *ret_stop)
 {
 	struct compel_stop stop;
-	int found;
+	int err = look_until(tid, timeout_ms < 0 ? -1 : now_ms() + timeout_ms, &stop);
 
-	if (timeout_ms < 0)
-		found = look(tid, 0, &stop);
-	else
-		found = look_until(tid, now_ms() + timeout_ms, &stop);
-	if (found < 0)
-		return found;
-	if (ret_stop)
+	if (err == 0 && ret_stop)
 		*ret_stop = stop;
-	return 0;
+	return err;
 }
 
 int compel_wait_stop(pid_t tid, int timeout_ms, struct compel_stop *ret_stop)
@@ -184,5 +206,11 @@ int compel_detach(pid_t tid, int signal)
 {
 	if (signal && kill(tid, signal) < 0)
 		return -errno;
-	return ptrace(PTRACE_DETACH, tid, NULL, NULL) < 0 ? -errno : 0;
+	if (ptrace(PTRACE_DETACH, tid, NULL, NULL) == 0)
+		return 0;
+	if (errno != ESRCH)
+		return -errno;
+	/* One that is being killed takes its time to die, and is to be released then. */
+	compel_wait_any_stop(tid, DEATH_MS, NULL);
+	return -ESRCH;
 }

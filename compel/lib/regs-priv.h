@@ -17,39 +17,41 @@ struct compel_regs {
 	void *fpu;
 	size_t fpu_size;
 	unsigned char tls[ARCH_TLS_ROOM];
-	unsigned int nr_tls;
-	size_t tls_size; /* of one */
+	unsigned int nr_tls; /* 0: not read yet */
+	size_t tls_size;     /* of one */
 };
 
 /* The regset with the whole FPU state, and the one to fall back to where that does not exist (0:
  * none). */
-extern const unsigned int arch_regset_fpu, arch_regset_fpu_plain;
+extern const unsigned int compel_arch_regset_fpu, compel_arch_regset_fpu_plain;
 
 /* The general registers; of 32-bit threads as well, in the 64-bit layout where the kernel offers
  * that. */
-int arch_general_get(pid_t tid, struct user_regs_struct *ret_regs);
-int arch_general_set(pid_t tid, const struct user_regs_struct *regs);
+int compel_arch_general_get(pid_t tid, struct user_regs_struct *ret_regs);
+int compel_arch_general_set(pid_t tid, const struct user_regs_struct *regs);
 
 /* Reads the thread-local segments into regs->tls. */
-int arch_tls_get(pid_t tid, struct compel_regs *regs);
+int compel_arch_tls_get(pid_t tid, struct compel_regs *regs);
 
-bool arch_is_compat(const struct user_regs_struct *r);
+bool compel_arch_is_compat(const struct user_regs_struct *r);
 
 /* The call that the thread was in when it stopped, or -1; and the call's result so far. */
-long arch_syscall_nr(const struct user_regs_struct *r);
-long arch_syscall_result(const struct user_regs_struct *r);
+long compel_arch_syscall_nr(const struct user_regs_struct *r);
+long compel_arch_syscall_result(const struct user_regs_struct *r);
 
 /*
  * A call that the kernel has restarted once goes by the number of restart_syscall. Which one it was
  * stands in the code before the instruction, in most programs; then that number is put in its
  * place, with which the kernel restarts just as well.
  */
-void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r);
+void compel_arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r);
 
 /* Makes the thread issue the call it was in again. */
-void arch_syscall_reissue(struct user_regs_struct *r);
+void compel_arch_syscall_reissue(struct user_regs_struct *r);
 
-int regs_sigmask_set(pid_t tid, uint64_t mask);
-struct compel_regs *regs_copy(const struct compel_regs *regs);
+/* The segments take several calls, and most threads have none. */
+int session_regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs);
+
+int session_regs_sigmask_set(pid_t tid, uint64_t mask);
 
 #endif

@@ -32,55 +32,78 @@ static int regset(long request, pid_t tid, unsigned int set, void *buffer, size_
 	return 0;
 }
 
-static int fpu_get(pid_t tid, unsigned int set, struct compel_regs *regs)
+/* Returns 1 when the room was too small for all of it. */
+static int fpu_get_into(pid_t tid, unsigned int set, struct compel_regs *regs, char *room,
+			size_t size)
 {
-	for (size_t room = FPU_USUAL_SIZE; room <= FPU_LARGEST_SIZE; room *= 4) {
-		size_t size = room;
-		void *buffer = realloc(regs->fpu, room);
-		int err;
+	size_t got = size;
+	int err = regset(PTRACE_GETREGSET, tid, set, room, &got);
 
-		if (!buffer)
-			return -ENOMEM;
-		regs->fpu = buffer;
-		err = regset(PTRACE_GETREGSET, tid, set, buffer, &size);
-		if (err < 0)
-			return err;
-		if (size < room) {
-			regs->fpu_size = size;
-			return 0;
-		}
-	}
-	return -EOVERFLOW;
+	if (err < 0)
+		return err;
+	if (got == size)
+		return 1;
+	regs->fpu = malloc(got);
+	if (!regs->fpu)
+		return -ENOMEM;
+	memcpy(regs->fpu, room, got);
+	regs->fpu_size = got;
+	return 0;
 }
 
-int regs_sigmask_set(pid_t tid, uint64_t mask)
+static int fpu_get(pid_t tid, unsigned int set, struct compel_regs *regs)
+{
+	_cleanup_free_ char *large = NULL;
+	char usual[FPU_USUAL_SIZE];
+	int err = fpu_get_into(tid, set, regs, usual, sizeof(usual));
+
+	if (err <= 0)
+		return err;
+	large = malloc(FPU_LARGEST_SIZE);
+	if (!large)
+		return -ENOMEM;
+	err = fpu_get_into(tid, set, regs, large, FPU_LARGEST_SIZE);
+	return err <= 0 ? err : -EOVERFLOW;
+}
+
+int session_regs_sigmask_set(pid_t tid, uint64_t mask)
 {
 	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
-int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
+int session_regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs)
 {
 	_cleanup_(compel_regs_free_at) struct compel_regs *regs = calloc(1, sizeof(*regs));
 	int err;
 
 	if (!regs)
 		return -ENOMEM;
-	err = arch_general_get(tid, &regs->general);
+	err = compel_arch_general_get(tid, &regs->general);
 	if (err < 0)
 		return err;
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(regs->sigmask), &regs->sigmask) < 0)
 		return -errno;
-	err = fpu_get(tid, arch_regset_fpu, regs);
-	if (err < 0 && err != -ESRCH && arch_regset_fpu_plain)
-		err = fpu_get(tid, arch_regset_fpu_plain, regs);
-	if (err < 0)
-		return err;
-	err = arch_tls_get(tid, regs);
+	err = fpu_get(tid, compel_arch_regset_fpu, regs);
+	if (err < 0 && err != -ESRCH && compel_arch_regset_fpu_plain)
+		err = fpu_get(tid, compel_arch_regset_fpu_plain, regs);
 	if (err < 0)
 		return err;
 	if (compel_regs_restart(regs, NULL) == RESTART_RESTARTBLOCK)
-		arch_syscall_name_restarted(tid, &regs->general);
+		compel_arch_syscall_name_restarted(tid, &regs->general);
 
+	*ret_regs = TAKE_PTR(regs);
+	return 0;
+}
+
+int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
+{
+	_cleanup_(compel_regs_free_at) struct compel_regs *regs = NULL;
+	int err = session_regs_get_without_tls(tid, &regs);
+
+	if (err == 0)
+		err = compel_arch_tls_get(tid, regs);
+	if (err < 0)
+		return err;
 	*ret_regs = TAKE_PTR(regs);
 	return 0;
 }
@@ -88,18 +111,18 @@ int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
 int compel_regs_set(pid_t tid, const struct compel_regs *regs)
 {
 	size_t size = regs->fpu_size;
-	int err = arch_general_set(tid, &regs->general);
+	int err = compel_arch_general_set(tid, &regs->general);
 
 	if (err < 0)
 		return err;
-	err = regset(PTRACE_SETREGSET, tid, arch_regset_fpu, regs->fpu, &size);
-	if (err < 0 && err != -ESRCH && arch_regset_fpu_plain) {
+	err = regset(PTRACE_SETREGSET, tid, compel_arch_regset_fpu, regs->fpu, &size);
+	if (err < 0 && err != -ESRCH && compel_arch_regset_fpu_plain) {
 		size = regs->fpu_size;
-		err = regset(PTRACE_SETREGSET, tid, arch_regset_fpu_plain, regs->fpu, &size);
+		err = regset(PTRACE_SETREGSET, tid, compel_arch_regset_fpu_plain, regs->fpu, &size);
 	}
 	if (err < 0)
 		return err;
-	return regs_sigmask_set(tid, regs->sigmask);
+	return session_regs_sigmask_set(tid, regs->sigmask);
 }
 
 void compel_regs_free(struct compel_regs *regs)
@@ -107,22 +130,6 @@ void compel_regs_free(struct compel_regs *regs)
 	if (regs)
 		free(regs->fpu);
 	free(regs);
-}
-
-struct compel_regs *regs_copy(const struct compel_regs *regs)
-{
-	struct compel_regs *copy = malloc(sizeof(*copy));
-
-	if (!copy)
-		return NULL;
-	*copy = *regs;
-	copy->fpu = malloc(regs->fpu_size);
-	if (!copy->fpu) {
-		free(copy);
-		return NULL;
-	}
-	memcpy(copy->fpu, regs->fpu, regs->fpu_size);
-	return copy;
 }
 
 struct user_regs_struct *compel_regs_general(struct compel_regs *regs)
@@ -151,13 +158,13 @@ const void *compel_regs_tls(const struct compel_regs *regs, unsigned int *ret_co
 
 bool compel_regs_is_compat(const struct compel_regs *regs)
 {
-	return arch_is_compat(&regs->general);
+	return compel_arch_is_compat(&regs->general);
 }
 
 int compel_regs_restart(const struct compel_regs *regs, long *ret_nr)
 {
-	long nr = arch_syscall_nr(&regs->general);
-	long result = -arch_syscall_result(&regs->general);
+	long nr = compel_arch_syscall_nr(&regs->general);
+	long result = -compel_arch_syscall_result(&regs->general);
 
 	if (nr < 0 || (result != RESTARTSYS && result != RESTARTNOINTR && result != RESTARTNOHAND &&
 		       result != RESTART_RESTARTBLOCK))
@@ -170,5 +177,5 @@ int compel_regs_restart(const struct compel_regs *regs, long *ret_nr)
 void compel_regs_reissue(struct compel_regs *regs)
 {
 	if (compel_regs_restart(regs, NULL))
-		arch_syscall_reissue(&regs->general);
+		compel_arch_syscall_reissue(&regs->general);
 }

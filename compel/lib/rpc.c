@@ -22,7 +22,9 @@
 #include "compel/pie/control.h"
 #include "compel/ptrace.h"
 
-enum { LOOK_AFTER_MS = 20 };
+/* Between looks at threads that run: at first often, for most answers come soon or a signal has
+ * come in between. */
+enum { LOOK_FIRST_MS = 1, LOOK_LATER_MS = 20 };
 
 union fd_message {
 	char room[CMSG_SPACE(COMPEL_RPC_FDS_MAX * sizeof(int))];
@@ -37,63 +39,68 @@ static int run_to_socketpair(struct compel_session *s, struct thread *t)
 	int err = 0;
 
 	for (int stop = 0; stop < 2 && err == 0; stop++) {
-		err = thread_resume(s, t, true);
+		err = session_thread_resume(s, t, true);
 		if (err == 0)
-			err = thread_wait_syscall(s, t);
+			err = session_thread_wait_syscall(s, t);
 	}
 	if (err == 0)
-		err = arch_general_get(t->tid, &r);
+		err = compel_arch_general_get(t->tid, &r);
 	if (err < 0)
 		return err;
-	ret = arch_syscall_result(&r);
-	return ret < 0 ? say(s, COMPEL_ERROR, ret, "make a socket pair in it") : 0;
+	ret = compel_arch_syscall_result(&r);
+	return ret < 0 ? session_say(s, COMPEL_ERROR, ret, "make a socket pair in it") : 0;
 }
 
 static int take_socket(struct compel_session *s)
 {
 	int32_t theirs;
-	int err = memory_read(s->pid, s->area.control + offsetof(struct compel_control, pair),
-			      &theirs, sizeof(theirs));
+	int err = session_memory_read(s->pid,
+				      s->area.control + offsetof(struct compel_control, pair),
+				      &theirs, sizeof(theirs));
 
 	if (err < 0)
-		return say(s, COMPEL_ERROR, err, "read the blob's socket number");
+		return session_say(s, COMPEL_ERROR, err, "read the blob's socket number");
 	s->sock = syscall(__NR_pidfd_getfd, s->pidfd, theirs, 0);
 	if (s->sock < 0)
-		return say(s, COMPEL_ERROR, -errno, "duplicate descriptor %d of it", theirs);
+		return session_say(s, COMPEL_ERROR, -errno, "duplicate descriptor %d of it",
+				   theirs);
 	return 0;
 }
 
-int main_serve(struct compel_session *s)
+int session_main_serve(struct compel_session *s)
 {
-	struct thread *t = thread_find(s, s->main_tid);
+	struct thread *t = session_thread_find(s, s->main_tid);
 	struct user_regs_struct r;
 	int err;
 
 	if (!s->area.size)
-		return say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
-	if (t->state == THREAD_RUNNING)
+		return session_say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
+	if (t->state == THREAD_RUNNING && !t->is_faulted)
 		return 0;
+	err = session_main_stop(s);
+	if (err < 0)
+		return err;
 	r = t->regs->general;
-	arch_set_call(&r, s->area.serve, s->area.stacks + s->area.stack_size, 0);
-	err = thread_set(s, t, &r);
+	compel_arch_set_call(&r, s->area.serve, s->area.stacks + s->area.stack_size, 0);
+	err = session_thread_set(s, t, &r);
 	if (err == 0 && s->sock < 0) {
 		err = run_to_socketpair(s, t);
 		if (err == 0)
 			err = take_socket(s);
 	}
 	if (err < 0) {
-		thread_rest(s, t);
+		session_thread_rest(s, t);
 		return err;
 	}
-	err = thread_resume(s, t, false);
+	err = session_thread_resume(s, t, false);
 	if (err == 0)
 		t->state = THREAD_RUNNING;
 	return err;
 }
 
-int main_stop(struct compel_session *s)
+int session_main_stop(struct compel_session *s)
 {
-	struct thread *t = thread_find(s, s->main_tid);
+	struct thread *t = session_thread_find(s, s->main_tid);
 	int err = 0;
 
 	if (!t || t->state != THREAD_RUNNING)
@@ -101,24 +108,24 @@ int main_stop(struct compel_session *s)
 	if (!t->is_faulted)
 		err = compel_interrupt(t->tid);
 	if (err < 0)
-		return say(s, COMPEL_ERROR, err, "interrupt thread %d", t->tid);
+		return session_say(s, COMPEL_ERROR, err, "interrupt thread %d", t->tid);
 	if (!t->is_faulted)
-		err = thread_wait_trap(s, t);
+		err = session_thread_wait_trap(s, t);
 	if (err < 0 && !t->is_faulted)
 		return err;
 	t->state = THREAD_RESTING;
 	t->is_faulted = false;
-	return thread_rest(s, t);
+	return session_thread_rest(s, t);
 }
 
 int compel_daemon_start(struct compel_session *s)
 {
-	return main_serve(s);
+	return session_main_serve(s);
 }
 
 int compel_daemon_stop(struct compel_session *s)
 {
-	return main_stop(s);
+	return session_main_stop(s);
 }
 
 int compel_rpc_fd(const struct compel_session *s)
@@ -127,22 +134,22 @@ int compel_rpc_fd(const struct compel_session *s)
 }
 
 /* Waits for something to read, while all that should run does. */
-int wait_answer(struct compel_session *s)
+int session_wait_answer(struct compel_session *s)
 {
 	struct pollfd pfd = {.fd = s->sock, .events = POLLIN};
 
-	for (;;) {
-		int n = poll(&pfd, 1, LOOK_AFTER_MS);
+	for (int ms = LOOK_FIRST_MS;; ms = MIN(ms * 2, (int)LOOK_LATER_MS)) {
+		int n = poll(&pfd, 1, ms);
 
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
-			return say(s, COMPEL_ERROR, -errno, "wait for the blob's answer");
+			return session_say(s, COMPEL_ERROR, -errno, "wait for the blob's answer");
 		for (size_t i = 0; i < s->nr_threads; i++) {
 			int err = 0;
 
-			if (s->threads[i]->state == THREAD_RUNNING)
-				err = thread_look_after(s, s->threads[i]);
+			if (s->threads[i]->state == THREAD_RUNNING && !s->threads[i]->is_faulted)
+				err = session_thread_look_after(s, s->threads[i]);
 			if (err < 0)
 				return err;
 		}
@@ -162,7 +169,7 @@ static int send_request(struct compel_session *s, const struct compel_request *r
 	struct iovec iov = {(void *)request, sizeof(*request)};
 	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 	size_t bytes = nr_fds * sizeof(int);
-	int err = main_serve(s);
+	int err = session_main_serve(s);
 
 	if (err < 0)
 		return err;
@@ -177,8 +184,8 @@ static int send_request(struct compel_session *s, const struct compel_request *r
 	}
 	while (sendmsg(s->sock, &message, MSG_NOSIGNAL) < 0) {
 		if (errno != EINTR)
-			return say(s, COMPEL_ERROR, socket_error(), "send command %#x",
-				   request->command);
+			return session_say(s, COMPEL_ERROR, socket_error(), "send command %#x",
+					   request->command);
 	}
 	return 0;
 }
@@ -213,7 +220,7 @@ static int receive_one(struct compel_session *s, uint32_t command, struct compel
 		.msg_controllen = sizeof(text),
 	};
 	ssize_t n;
-	int err = wait_answer(s);
+	int err = session_wait_answer(s);
 
 	if (err < 0)
 		return err;
@@ -221,12 +228,12 @@ static int receive_one(struct compel_session *s, uint32_t command, struct compel
 		n = recvmsg(s->sock, &message, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return say(s, COMPEL_ERROR, socket_error(), "receive the blob's answer");
+		return session_say(s, COMPEL_ERROR, socket_error(), "receive the blob's answer");
 	*ret_nr_fds = received_fds(&message, fds);
 	if (n == (ssize_t)sizeof(*answer) && answer->command == command)
 		return 0;
 	close_all(fds, *ret_nr_fds);
-	return say(s, COMPEL_ERROR, n ? -EPROTO : -ESRCH, "answer to command %#x", command);
+	return session_say(s, COMPEL_ERROR, n ? -EPROTO : -ESRCH, "answer to command %#x", command);
 }
 
 static int receive_answer(struct compel_session *s, uint32_t command, struct compel_answer *answer,
@@ -245,7 +252,7 @@ static int receive_answer(struct compel_session *s, uint32_t command, struct com
 	return err;
 }
 
-int receive_done(struct compel_session *s)
+int session_receive_done(struct compel_session *s)
 {
 	struct compel_answer answer;
 	int fds[COMPEL_RPC_FDS_MAX];
@@ -255,7 +262,7 @@ int receive_done(struct compel_session *s)
 }
 
 /* The control block's own command: *ret is the function's result. */
-long main_call(struct compel_session *s, uint64_t function, uint64_t arg, long *ret)
+long session_main_call(struct compel_session *s, uint64_t function, uint64_t arg, long *ret)
 {
 	struct compel_request request = {
 		.command = COMPEL_SYSTEM_CALL,
@@ -281,10 +288,11 @@ int compel_rpc_send(struct compel_session *s, const struct compel_rpc *rpc)
 	int err;
 
 	if (!s->area.size)
-		return say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
+		return session_say(s, COMPEL_ERROR, -EINVAL, "no blob is loaded");
 	if (rpc->in_size > s->area.args_size || rpc->nr_send_fds > COMPEL_RPC_FDS_MAX)
-		return say(s, COMPEL_ERROR, -E2BIG, "command %#x: %zu bytes, %u descriptors",
-			   rpc->command, rpc->in_size, rpc->nr_send_fds);
+		return session_say(s, COMPEL_ERROR, -E2BIG,
+				   "command %#x: %zu bytes, %u descriptors", rpc->command,
+				   rpc->in_size, rpc->nr_send_fds);
 	if (rpc->in && rpc->in_size) {
 		err = compel_write(s, raddr_of(s->area.args), rpc->in, rpc->in_size);
 		if (err < 0)
@@ -304,8 +312,8 @@ long compel_rpc_receive(struct compel_session *s, struct compel_rpc *rpc)
 		return err;
 	if (nr_fds > rpc->nr_fds) {
 		close_all(fds, nr_fds);
-		return say(s, COMPEL_ERROR, -EMSGSIZE, "command %#x: %u descriptors came",
-			   rpc->command, nr_fds);
+		return session_say(s, COMPEL_ERROR, -EMSGSIZE, "command %#x: %u descriptors came",
+				   rpc->command, nr_fds);
 	}
 	rpc->out_size = MIN(MIN((uint64_t)rpc->out_size, answer.out_size), s->area.args_size);
 	if (rpc->out && rpc->out_size) {

@@ -50,6 +50,7 @@ struct thread {
 	enum thread_state state;
 	bool is_at_syscall; /* stopped at a system call: where the kernel does not look at restarts
 			     */
+	bool is_out;        /* resting with registers that clear a slot first */
 	bool is_faulted; /* stopped where it was about to receive a signal for what it executed */
 	struct compel_regs *regs;
 	struct dead dead;
@@ -73,6 +74,7 @@ struct compel_session {
 	int pidfd;
 	struct maps maps;
 	struct gadgets gadgets;
+	size_t fpu_limit;
 	bool is_safe;
 	uint64_t pool, pool_end; /* never touched pages of the stack */
 	struct thread **threads; /* ordered by tid */
@@ -82,47 +84,48 @@ struct compel_session {
 };
 
 /* log.c: returns err, after one line. */
-int say(const struct compel_session *s, enum compel_level level, int err, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+int session_say(const struct compel_session *s, enum compel_level level, int err,
+		const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* maps.c */
 int session_maps_read(pid_t pid, struct maps *ret_maps);
-const struct vma *maps_find(const struct maps *maps, uint64_t address);
-bool maps_is_thread_stack(const struct maps *maps, const struct vma *vma);
-int maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address);
-int maps_find_untouched_stack(pid_t pid, const struct maps *maps, uint64_t *ret_start,
-			      uint64_t *ret_end);
+const struct vma *session_maps_find(const struct maps *maps, uint64_t address);
+bool session_maps_is_thread_stack(const struct maps *maps, const struct vma *vma);
+int session_maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address);
+int session_maps_find_untouched_stack(pid_t pid, const struct maps *maps, uint64_t *ret_start,
+				      uint64_t *ret_end);
 
 /* gadget.c */
-void gadgets_find(pid_t pid, const struct maps *maps, struct gadgets *ret_gadgets);
+void session_gadgets_find(pid_t pid, const struct maps *maps, struct gadgets *ret_gadgets);
 
 /* memory.c: -EFAULT unless all of it was copied. */
-int memory_read(pid_t pid, uint64_t from, void *to, size_t size);
-int memory_write(pid_t pid, uint64_t to, const void *from, size_t size);
+int session_memory_read(pid_t pid, uint64_t from, void *to, size_t size);
+int session_memory_write(pid_t pid, uint64_t to, const void *from, size_t size);
 
 /* thread.c */
-struct thread *thread_find(const struct compel_session *s, pid_t tid);
-int thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_thread);
-int thread_rest(struct compel_session *s, struct thread *t);
-int thread_set(struct compel_session *s, struct thread *t, const struct user_regs_struct *r);
-int thread_resume(struct compel_session *s, struct thread *t, bool stop_at_syscall);
-int thread_wait_syscall(struct compel_session *s, struct thread *t);
-int thread_wait_trap(struct compel_session *s, struct thread *t);
-int thread_look_after(struct compel_session *s, struct thread *t);
-int thread_syscall(struct compel_session *s, struct thread *t, long nr, const uint64_t args[6],
-		   uint64_t stack, long *ret);
-int thread_cure(struct compel_session *s, struct thread *t);
-void thread_free(struct thread *t);
-bool thread_is_main(const struct compel_session *s, const struct thread *t);
+struct thread *session_thread_find(const struct compel_session *s, pid_t tid);
+int session_thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_thread);
+int session_thread_rest(struct compel_session *s, struct thread *t);
+int session_thread_set(struct compel_session *s, struct thread *t,
+		       const struct user_regs_struct *r);
+int session_thread_resume(struct compel_session *s, struct thread *t, bool stop_at_syscall);
+int session_thread_wait_syscall(struct compel_session *s, struct thread *t);
+int session_thread_wait_trap(struct compel_session *s, struct thread *t);
+int session_thread_look_after(struct compel_session *s, struct thread *t);
+int session_thread_syscall(struct compel_session *s, struct thread *t, long nr,
+			   const uint64_t args[6], uint64_t stack, long *ret);
+int session_thread_cure(struct compel_session *s, struct thread *t);
+void session_thread_free(struct thread *t);
+bool session_thread_is_main(const struct compel_session *s, const struct thread *t);
 
 /* blob.c */
-int area_unload(struct compel_session *s);
+int session_area_unload(struct compel_session *s);
 
 /* rpc.c */
-int main_serve(struct compel_session *s);
-int main_stop(struct compel_session *s);
-int wait_answer(struct compel_session *s);
-long main_call(struct compel_session *s, uint64_t function, uint64_t arg, long *ret);
-int receive_done(struct compel_session *s);
+int session_main_serve(struct compel_session *s);
+int session_main_stop(struct compel_session *s);
+int session_wait_answer(struct compel_session *s);
+long session_main_call(struct compel_session *s, uint64_t function, uint64_t arg, long *ret);
+int session_receive_done(struct compel_session *s);
 
 #endif

@@ -19,17 +19,19 @@ static int look_around(struct compel_session *s)
 	int err = session_maps_read(s->pid, &s->maps);
 
 	if (err < 0)
-		return say(s, COMPEL_ERROR, err, "read its mappings");
-	gadgets_find(s->pid, &s->maps, &s->gadgets);
+		return session_say(s, COMPEL_ERROR, err, "read its mappings");
+	session_gadgets_find(s->pid, &s->maps, &s->gadgets);
 	if (!s->gadgets.syscall)
-		return say(s, COMPEL_ERROR, -ENOTSUP, "has no system call instruction anywhere");
-	if (arch_has_shadow_stack(s->main_tid))
-		return say(s, COMPEL_ERROR, -ENOTSUP, "has a shadow stack");
-	maps_find_untouched_stack(s->pid, &s->maps, &s->pool, &s->pool_end);
+		return session_say(s, COMPEL_ERROR, -ENOTSUP,
+				   "has no system call instruction anywhere");
+	if (compel_arch_has_shadow_stack(s->main_tid))
+		return session_say(s, COMPEL_ERROR, -ENOTSUP, "has a shadow stack");
+	s->fpu_limit = compel_arch_fpu_limit();
+	session_maps_find_untouched_stack(s->pid, &s->maps, &s->pool, &s->pool_end);
 	s->is_safe = gadgets_are_complete(&s->gadgets);
 	if (!s->is_safe) {
-		say(s, COMPEL_WARN, 0,
-		    "its code has no `syscall; ret`: not safe should we be killed");
+		session_say(s, COMPEL_WARN, 0,
+			    "its code has no `syscall; ret`: not safe should we be killed");
 		/* A chain of half of them is none. */
 		s->gadgets.syscall_ret = s->gadgets.restorer = s->gadgets.pop_number = 0;
 	}
@@ -51,7 +53,7 @@ int compel_session_new(pid_t pid, const struct compel_options *options,
 	s->main_tid = s->options.main_tid ? s->options.main_tid : pid;
 	s->pidfd = syscall(__NR_pidfd_open, pid, 0);
 	if (s->pidfd < 0)
-		return say(s, COMPEL_ERROR, -errno, "open a pidfd");
+		return session_say(s, COMPEL_ERROR, -errno, "open a pidfd");
 	err = look_around(s);
 	if (err < 0)
 		return err;
@@ -66,7 +68,7 @@ void compel_session_free(struct compel_session *s)
 		return;
 	compel_cure(s);
 	for (size_t i = 0; i < s->nr_threads; i++)
-		thread_free(s->threads[i]);
+		session_thread_free(s->threads[i]);
 	free(s->threads);
 	free(s->maps.vmas);
 	if (s->pidfd >= 0)
@@ -81,9 +83,13 @@ bool compel_session_is_kill_safe(const struct compel_session *s)
 
 struct compel_regs *compel_session_regs(struct compel_session *s, pid_t tid)
 {
-	struct thread *t = thread_find(s, tid);
+	struct thread *t = session_thread_find(s, tid);
 
-	return t ? t->regs : NULL;
+	if (!t)
+		return NULL;
+	if (!t->regs->nr_tls && t->state != THREAD_RUNNING)
+		compel_arch_tls_get(tid, t->regs);
+	return t->regs;
 }
 
 int compel_syscall(struct compel_session *s, pid_t tid, long nr, const uint64_t args[6], long *ret)
@@ -93,22 +99,23 @@ int compel_syscall(struct compel_session *s, pid_t tid, long nr, const uint64_t 
 	int err;
 
 	if (tid == s->main_tid) {
-		err = main_stop(s);
+		err = session_main_stop(s);
 		if (err < 0)
 			return err;
 	}
-	err = thread_hijack(s, tid, &t);
+	err = session_thread_hijack(s, tid, &t);
 	if (err < 0)
 		return err;
-	link = thread_is_main(s, t) && s->area.size ? s->area.leave_link : t->final_link;
-	err = thread_syscall(s, t, nr, args, arch_link_entry(link, &s->gadgets), ret);
+	link = session_thread_is_main(s, t) && s->area.size ? s->area.leave_link : t->final_link;
+	err = session_thread_syscall(s, t, nr, args, compel_arch_link_entry(link, &s->gadgets),
+				     ret);
 	/* Without the return instruction, what comes after the call is not ours to run. */
-	if (thread_rest(s, t) < 0 && err == 0)
+	if (session_thread_rest(s, t) < 0 && err == 0)
 		err = -ESRCH;
 	return err;
 }
 
-/* Frees what thread_hijack() made. */
+/* Frees what session_thread_hijack() made. */
 static void forget_thread(struct compel_session *s, struct thread *t)
 {
 	size_t i = 0;
@@ -120,20 +127,20 @@ static void forget_thread(struct compel_session *s, struct thread *t)
 	for (; i + 1 < s->nr_threads; i++)
 		s->threads[i] = s->threads[i + 1];
 	s->nr_threads--;
-	thread_free(t);
+	session_thread_free(t);
 }
 
 int compel_cure_thread(struct compel_session *s, pid_t tid)
 {
-	struct thread *t = thread_find(s, tid);
+	struct thread *t = session_thread_find(s, tid);
 	int err;
 
 	if (!t)
 		return 0;
-	if (thread_is_main(s, t) && s->area.size)
-		return say(s, COMPEL_ERROR, -EBUSY, "thread %d: cure it while a blob is loaded",
-			   tid);
-	err = thread_cure(s, t);
+	if (session_thread_is_main(s, t) && s->area.size)
+		return session_say(s, COMPEL_ERROR, -EBUSY,
+				   "thread %d: cure it while a blob is loaded", tid);
+	err = session_thread_cure(s, t);
 	forget_thread(s, t);
 	return err;
 }
@@ -146,20 +153,20 @@ int compel_cure(struct compel_session *s)
 	for (size_t i = s->nr_threads; i-- > 0;) {
 		struct thread *t = s->threads[i];
 
-		if (thread_is_main(s, t))
+		if (session_thread_is_main(s, t))
 			continue;
-		err = thread_cure(s, t);
+		err = session_thread_cure(s, t);
 		forget_thread(s, t);
 		if (err < 0 && first == 0)
 			first = err;
 	}
 	/* It goes last: what the others stood on is its to take away. */
-	main = thread_find(s, s->main_tid);
+	main = session_thread_find(s, s->main_tid);
 	if (main) {
-		err = area_unload(s);
+		err = session_area_unload(s);
 		if (first == 0)
 			first = err;
-		err = thread_cure(s, main);
+		err = session_thread_cure(s, main);
 		forget_thread(s, main);
 		if (first == 0)
 			first = err;

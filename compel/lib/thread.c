@@ -32,9 +32,9 @@ enum { POOL_HANDLER_ROOM = 2 * PAGE };
 
 static const uint64_t all_signals = ~0ULL;
 
-DEFINE_CLEANUP(struct thread *, thread_free)
+DEFINE_CLEANUP(struct thread *, session_thread_free)
 
-void thread_free(struct thread *t)
+void session_thread_free(struct thread *t)
 {
 	if (!t)
 		return;
@@ -43,7 +43,7 @@ void thread_free(struct thread *t)
 	free(t);
 }
 
-bool thread_is_main(const struct compel_session *s, const struct thread *t)
+bool session_thread_is_main(const struct compel_session *s, const struct thread *t)
 {
 	return t->tid == s->main_tid;
 }
@@ -64,7 +64,7 @@ static size_t thread_index(const struct compel_session *s, pid_t tid)
 	return low;
 }
 
-struct thread *thread_find(const struct compel_session *s, pid_t tid)
+struct thread *session_thread_find(const struct compel_session *s, pid_t tid)
 {
 	size_t i = thread_index(s, tid);
 
@@ -103,14 +103,14 @@ static void abort_rseq(struct compel_session *s, struct thread *t)
 	struct rseq_cs cs;
 	uint64_t at = 0;
 
-	if (arch_syscall_nr(&t->regs->general) >= 0 ||
+	if (compel_arch_syscall_nr(&t->regs->general) >= 0 ||
 	    ptrace(GET_RSEQ_CONFIGURATION, t->tid, sizeof(where), &where) < 0 || !where.pointer ||
-	    memory_read(s->pid, where.pointer + offsetof(struct rseq, rseq_cs), &at, sizeof(at)) <
-		    0 ||
-	    !at || memory_read(s->pid, at, &cs, sizeof(cs)) < 0)
+	    session_memory_read(s->pid, where.pointer + offsetof(struct rseq, rseq_cs), &at,
+				sizeof(at)) < 0 ||
+	    !at || session_memory_read(s->pid, at, &cs, sizeof(cs)) < 0)
 		return;
-	if (arch_ip(&t->regs->general) - cs.start_ip < cs.post_commit_offset)
-		arch_set_ip(&t->regs->general, cs.abort_ip);
+	if (compel_arch_ip(&t->regs->general) - cs.start_ip < cs.post_commit_offset)
+		compel_arch_set_ip(&t->regs->general, cs.abort_ip);
 }
 
 /*
@@ -137,13 +137,13 @@ static bool take_from_pool(struct compel_session *s, bool is_main, struct dead *
 static bool take_below_sp(struct compel_session *s, const struct vma *vma, uint64_t sp,
 			  struct dead *dead)
 {
-	uint64_t at = round_down(sp - arch_redzone - dead->size, ARCH_FPU_ALIGN);
+	uint64_t at = round_down(sp - compel_arch_redzone - dead->size, ARCH_FPU_ALIGN);
 
 	if (!vma || !vma->is_writable || !vma->is_private || at < vma->start || at >= sp)
 		return false;
 	dead->address = at;
 	dead->saved = malloc(dead->size);
-	if (dead->saved && memory_read(s->pid, at, dead->saved, dead->size) == 0)
+	if (dead->saved && session_memory_read(s->pid, at, dead->saved, dead->size) == 0)
 		return true;
 	free(dead->saved);
 	dead->saved = NULL;
@@ -154,22 +154,22 @@ static bool take_below_sp(struct compel_session *s, const struct vma *vma, uint6
  * those look like stacks. */
 static int find_dead(struct compel_session *s, struct thread *t, struct dead *dead)
 {
-	uint64_t sp = arch_sp(&t->regs->general);
-	const struct vma *vma = maps_find(&s->maps, sp);
-	bool is_stack = vma && maps_is_thread_stack(&s->maps, vma);
+	uint64_t sp = compel_arch_sp(&t->regs->general);
+	const struct vma *vma = session_maps_find(&s->maps, sp);
+	bool is_stack = vma && session_maps_is_thread_stack(&s->maps, vma);
 
-	if (!thread_is_main(s, t) && is_stack && take_below_sp(s, vma, sp, dead))
+	if (!session_thread_is_main(s, t) && is_stack && take_below_sp(s, vma, sp, dead))
 		return 0;
-	if (take_from_pool(s, thread_is_main(s, t), dead))
+	if (take_from_pool(s, session_thread_is_main(s, t), dead))
 		return 0;
 	if (!take_below_sp(s, vma, sp, dead))
-		return say(s, COMPEL_ERROR, -ENOMEM,
-			   "thread %d: no memory below stack pointer %#llx", t->tid,
-			   (unsigned long long)sp);
+		return session_say(s, COMPEL_ERROR, -ENOMEM,
+				   "thread %d: no memory below stack pointer %#llx", t->tid,
+				   (unsigned long long)sp);
 	if (!is_stack) {
 		s->is_safe = false;
-		say(s, COMPEL_WARN, 0, "thread %d: what is below its stack pointer may be in use",
-		    t->tid);
+		session_say(s, COMPEL_WARN, 0,
+			    "thread %d: what is below its stack pointer may be in use", t->tid);
 	}
 	return 0;
 }
@@ -179,7 +179,8 @@ static int find_dead(struct compel_session *s, struct thread *t, struct dead *de
 static int prepare_way_back(struct compel_session *s, struct thread *t)
 {
 	const size_t links_size = round_up(2 * ARCH_LINK_SIZE, ARCH_FPU_ALIGN);
-	size_t image_size = round_up(arch_fpu_image_size(t->regs), ARCH_FPU_ALIGN);
+	size_t image_size =
+		round_up(compel_arch_fpu_image_size(t->regs, s->fpu_limit), ARCH_FPU_ALIGN);
 	_cleanup_free_ struct compel_regs *emergency = malloc(sizeof(*emergency));
 	_cleanup_free_ char *text = NULL;
 	int err;
@@ -197,11 +198,13 @@ static int prepare_way_back(struct compel_session *s, struct thread *t)
 
 	*emergency = *t->regs;
 	compel_regs_reissue(emergency);
-	arch_fpu_image_fill(text + links_size, t->regs);
-	arch_link_fill(text + ARCH_LINK_SIZE, t->final_link, &s->gadgets, &emergency->general,
-		       t->regs->sigmask, t->fpu_image);
-	err = memory_write(s->pid, t->dead.address, text, t->dead.size);
-	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: write below its stack", t->tid) : 0;
+	compel_arch_fpu_image_fill(text + links_size, t->regs, s->fpu_limit);
+	compel_arch_link_fill(text + ARCH_LINK_SIZE, t->final_link, &s->gadgets,
+			      &emergency->general, t->regs->sigmask, t->fpu_image);
+	err = session_memory_write(s->pid, t->dead.address, text, t->dead.size);
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "thread %d: write below its stack",
+				     t->tid)
+		       : 0;
 }
 
 static void restore_dead(struct compel_session *s, struct thread *t)
@@ -213,54 +216,56 @@ static void restore_dead(struct compel_session *s, struct thread *t)
 	if (!t->dead.saved)
 		zeros = calloc(1, t->dead.size);
 	if (t->dead.saved || zeros)
-		memory_write(s->pid, t->dead.address, t->dead.saved ? t->dead.saved : zeros,
-			     t->dead.size);
+		session_memory_write(s->pid, t->dead.address, t->dead.saved ? t->dead.saved : zeros,
+				     t->dead.size);
 }
 
-int thread_set(struct compel_session *s, struct thread *t, const struct user_regs_struct *r)
+int session_thread_set(struct compel_session *s, struct thread *t, const struct user_regs_struct *r)
 {
-	int err = arch_general_set(t->tid, r);
+	int err = compel_arch_general_set(t->tid, r);
 
-	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: set registers", t->tid) : 0;
+	t->is_out = false;
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "thread %d: set registers", t->tid) : 0;
 }
 
 /* Registers that lead back: for the main thread through the blob's own leaving, while there is a
  * blob. */
-int thread_rest(struct compel_session *s, struct thread *t)
+int session_thread_rest(struct compel_session *s, struct thread *t)
 {
 	struct user_regs_struct r = t->regs->general;
 
-	if (thread_is_main(s, t) && s->area.size)
-		arch_set_call(&r, s->area.leave, s->area.stacks + s->area.stack_size, 0);
+	if (session_thread_is_main(s, t) && s->area.size)
+		compel_arch_set_call(&r, s->area.leave, s->area.stacks + s->area.stack_size, 0);
 	else
-		arch_set_sigreturn(&r, s->gadgets.syscall, arch_link_frame(t->final_link));
-	return thread_set(s, t, &r);
+		compel_arch_set_sigreturn(&r, s->gadgets.syscall,
+					  compel_arch_link_frame(t->final_link));
+	return session_thread_set(s, t, &r);
 }
 
 static int take_registers(struct compel_session *s, struct thread *t)
 {
-	int err = compel_regs_get(t->tid, &t->regs);
+	int err = session_regs_get_without_tls(t->tid, &t->regs);
 
 	if (err < 0)
-		return say(s, COMPEL_ERROR, err, "thread %d: get registers", t->tid);
+		return session_say(s, COMPEL_ERROR, err, "thread %d: get registers", t->tid);
 	if (compel_regs_is_compat(t->regs))
-		return say(s, COMPEL_ERROR, -ENOTSUP, "thread %d runs 32-bit code", t->tid);
+		return session_say(s, COMPEL_ERROR, -ENOTSUP, "thread %d runs 32-bit code", t->tid);
 	abort_rseq(s, t);
 
 	err = prepare_way_back(s, t);
 	if (err < 0)
 		return err;
-	err = thread_rest(s, t);
+	err = session_thread_rest(s, t);
 	if (err < 0)
 		return err;
 	t->state = THREAD_RESTING;
-	err = regs_sigmask_set(t->tid, all_signals);
-	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: block signals", t->tid) : 0;
+	err = session_regs_sigmask_set(t->tid, all_signals);
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "thread %d: block signals", t->tid) : 0;
 }
 
-int thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_thread)
+int session_thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_thread)
 {
-	_cleanup_(thread_free_at) struct thread *t = thread_find(s, tid);
+	_cleanup_(session_thread_free_at) struct thread *t = session_thread_find(s, tid);
 	int err;
 
 	if (t) {
@@ -275,19 +280,19 @@ int thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_threa
 	if (err == 0)
 		err = thread_add(s, t);
 	if (err < 0) {
-		thread_cure(s, t);
+		session_thread_cure(s, t);
 		return err;
 	}
 	*ret_thread = TAKE_PTR(t);
 	return 0;
 }
 
-int thread_resume(struct compel_session *s, struct thread *t, bool stop_at_syscall)
+int session_thread_resume(struct compel_session *s, struct thread *t, bool stop_at_syscall)
 {
 	int err = compel_resume(t->tid, 0, stop_at_syscall);
 
 	t->is_at_syscall = false;
-	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: resume", t->tid) : 0;
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "thread %d: resume", t->tid) : 0;
 }
 
 /* A signal that the thread brought upon itself by what it executed. */
@@ -309,10 +314,11 @@ static int say_fault(struct compel_session *s, struct thread *t, int signal)
 	struct user_regs_struct r = {0};
 
 	t->is_faulted = true;
-	arch_general_get(t->tid, &r);
-	return say(s, COMPEL_ERROR, -EFAULT, "thread %d: %s in injected code at %#llx (area %#llx)",
-		   t->tid, strsignal(signal), (unsigned long long)arch_ip(&r),
-		   (unsigned long long)s->area.address);
+	compel_arch_general_get(t->tid, &r);
+	return session_say(s, COMPEL_ERROR, -EFAULT,
+			   "thread %d: %s in injected code at %#llx (area %#llx)", t->tid,
+			   strsignal(signal), (unsigned long long)compel_arch_ip(&r),
+			   (unsigned long long)s->area.address);
 }
 
 /*
@@ -328,7 +334,8 @@ static int wait_for(struct compel_session *s, struct thread *t, bool want_syscal
 	for (;;) {
 		err = compel_wait_any_stop(t->tid, -1, &stop);
 		if (err < 0)
-			return say(s, COMPEL_ERROR, err, "thread %d: wait for it to stop", t->tid);
+			return session_say(s, COMPEL_ERROR, err, "thread %d: wait for it to stop",
+					   t->tid);
 		if (want_syscall && stop.kind == COMPEL_STOP_SYSCALL)
 			break;
 		if (!want_syscall &&
@@ -340,24 +347,24 @@ static int wait_for(struct compel_session *s, struct thread *t, bool want_syscal
 			return say_fault(s, t, stop.signal);
 		err = compel_resume(t->tid, stop.signal, want_syscall);
 		if (err < 0)
-			return say(s, COMPEL_ERROR, err, "thread %d: resume", t->tid);
+			return session_say(s, COMPEL_ERROR, err, "thread %d: resume", t->tid);
 	}
 	t->is_at_syscall = want_syscall;
 	return 0;
 }
 
-int thread_wait_syscall(struct compel_session *s, struct thread *t)
+int session_thread_wait_syscall(struct compel_session *s, struct thread *t)
 {
 	return wait_for(s, t, true);
 }
 
-int thread_wait_trap(struct compel_session *s, struct thread *t)
+int session_thread_wait_trap(struct compel_session *s, struct thread *t)
 {
 	return wait_for(s, t, false);
 }
 
 /* Looks whether a thread that should run has stopped for another reason, and lets it go on. */
-int thread_look_after(struct compel_session *s, struct thread *t)
+int session_thread_look_after(struct compel_session *s, struct thread *t)
 {
 	struct compel_stop stop;
 	int err = compel_wait_any_stop(t->tid, 0, &stop);
@@ -365,7 +372,7 @@ int thread_look_after(struct compel_session *s, struct thread *t)
 	if (err == -ETIMEDOUT)
 		return 0;
 	if (err < 0)
-		return say(s, COMPEL_ERROR, err, "thread %d died", t->tid);
+		return session_say(s, COMPEL_ERROR, err, "thread %d died", t->tid);
 	if (stop.kind != COMPEL_STOP_SIGNAL)
 		stop.signal = 0;
 	else if (is_fault(t, stop.signal))
@@ -383,30 +390,31 @@ static bool is_to_be_restarted(const struct user_regs_struct *r)
 
 /* Runs one call with the given stack, on which it leads back. Registers are left as the call left
  * them. */
-int thread_syscall(struct compel_session *s, struct thread *t, long nr, const uint64_t args[6],
-		   uint64_t stack, long *ret)
+int session_thread_syscall(struct compel_session *s, struct thread *t, long nr,
+			   const uint64_t args[6], uint64_t stack, long *ret)
 {
 	struct user_regs_struct r = t->regs->general;
 	uint64_t at = s->gadgets.syscall_ret ? s->gadgets.syscall_ret : s->gadgets.syscall;
 	int err;
 
-	arch_set_syscall(&r, at, stack, nr, args);
-	err = thread_set(s, t, &r);
+	compel_arch_set_syscall(&r, at, stack, nr, args);
+	err = session_thread_set(s, t, &r);
 	if (err < 0)
 		return err;
 	do {
 		for (int stop = 0; stop < 2; stop++) { /* before it and after it */
-			err = thread_resume(s, t, true);
+			err = session_thread_resume(s, t, true);
 			if (err == 0)
-				err = thread_wait_syscall(s, t);
+				err = session_thread_wait_syscall(s, t);
 			if (err < 0)
 				return err;
 		}
-		err = arch_general_get(t->tid, &r);
+		err = compel_arch_general_get(t->tid, &r);
 		if (err < 0)
-			return say(s, COMPEL_ERROR, err, "thread %d: get registers", t->tid);
+			return session_say(s, COMPEL_ERROR, err, "thread %d: get registers",
+					   t->tid);
 	} while (is_to_be_restarted(&r));
-	*ret = arch_syscall_result(&r);
+	*ret = compel_arch_syscall_result(&r);
 	return 0;
 }
 
@@ -417,8 +425,8 @@ static int move_to_trap(struct compel_session *s, struct thread *t)
 
 	if (err < 0)
 		return err;
-	err = thread_resume(s, t, false);
-	return err < 0 ? err : thread_wait_trap(s, t);
+	err = session_thread_resume(s, t, false);
+	return err < 0 ? err : session_thread_wait_trap(s, t);
 }
 
 static int give_back(struct compel_session *s, struct thread *t)
@@ -426,14 +434,15 @@ static int give_back(struct compel_session *s, struct thread *t)
 	int err = t->is_at_syscall ? move_to_trap(s, t) : 0;
 
 	if (err == 0)
-		err = regs_sigmask_set(t->tid, t->regs->sigmask);
+		err = session_regs_sigmask_set(t->tid, t->regs->sigmask);
 	if (err == 0)
-		err = arch_general_set(t->tid, &t->regs->general);
-	return err < 0 ? say(s, COMPEL_ERROR, err, "thread %d: give its registers back", t->tid)
+		err = compel_arch_general_set(t->tid, &t->regs->general);
+	return err < 0 ? session_say(s, COMPEL_ERROR, err, "thread %d: give its registers back",
+				     t->tid)
 		       : 0;
 }
 
-int thread_cure(struct compel_session *s, struct thread *t)
+int session_thread_cure(struct compel_session *s, struct thread *t)
 {
 	if (t->state != THREAD_OWN) {
 		int err = give_back(s, t);

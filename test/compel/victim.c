@@ -190,9 +190,11 @@ int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
 	struct work *works = calloc(argc, sizeof(*works));
-	sigset_t only_main;
+	sigset_t queued;
 	pthread_attr_t attr;
 	pthread_t thread;
+	bool takes_signals;
+	int receiver = 0;
 	int fd;
 
 	if (argc < 3)
@@ -202,23 +204,25 @@ int main(int argc, char **argv)
 	close(fd);
 	if (report == MAP_FAILED)
 		return 2;
-	/* Signals go to computing threads: elsewhere some calls return EINTR after any handler. */
+	/* Signals go to the first computing thread: elsewhere some calls return EINTR after any
+	 * handler. */
 	sigaction(SIGRTMIN, &action, NULL);
-	sigemptyset(&only_main);
-	sigaddset(&only_main, SIGRTMIN);
+	sigemptyset(&queued);
+	sigaddset(&queued, SIGRTMIN);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
 
 	for (int i = 2; i < argc; i++) {
 		works[i].index = i - 2;
 		works[i].round = find_kind(argv[i]);
-		pthread_sigmask(works[i].round == round_compute ? SIG_UNBLOCK : SIG_BLOCK,
-				&only_main, NULL);
+		takes_signals = works[i].round == round_compute && !receiver;
+		if (takes_signals)
+			receiver = i;
+		pthread_sigmask(takes_signals ? SIG_UNBLOCK : SIG_BLOCK, &queued, NULL);
 		if (i > 2 && pthread_create(&thread, &attr, work, &works[i]))
 			fail("thread: %s", strerror(errno));
 	}
-	pthread_sigmask(works[2].round == round_compute ? SIG_UNBLOCK : SIG_BLOCK, &only_main,
-			NULL);
+	pthread_sigmask(receiver == 2 ? SIG_UNBLOCK : SIG_BLOCK, &queued, NULL);
 	work(&works[2]);
 	return 0;
 }

@@ -31,10 +31,10 @@ enum {
 	CPUID_XSAVE = 0xd,
 	XSAVE_LEGACY = 512,
 	XSAVE_HEADER = 64,
-	XSAVE_COMPONENTS = 63,
+	TILE_DATA = 18, /* the one component so far that a thread gets only when it uses it */
 };
 
-const unsigned int arch_redzone = 128;
+const unsigned int compel_arch_redzone = 128;
 
 struct link {
 	uint64_t pop_number, number;
@@ -49,42 +49,37 @@ struct link {
 
 _Static_assert(sizeof(struct link) <= ARCH_LINK_SIZE, "room for a link");
 
-static uint32_t component_end(unsigned int i)
+/*
+ * A thread that never used its tiles has a smaller state than ptrace shows, and the kernel refuses
+ * a frame's image that is larger. CPUID is slow in a virtual machine, hence once.
+ */
+size_t compel_arch_fpu_limit(void)
 {
-	uint32_t size, offset, c, d;
+	uint32_t size = 0, offset = 0, c, d;
 
-	if (i < 2)
-		return XSAVE_LEGACY + XSAVE_HEADER;
-	if (!__get_cpuid_count(CPUID_XSAVE, i, &size, &offset, &c, &d))
-		return 0;
-	return offset + size;
+	if (__get_cpuid_count(CPUID_XSAVE, TILE_DATA, &size, &offset, &c, &d) && size)
+		return offset;
+	return SIZE_MAX;
 }
 
-/* Up to the last component that is not in its initial state; the kernel refuses an image larger
- * than the task's own. */
-static uint32_t image_end(const struct compel_regs *regs)
+static size_t image_end(const struct compel_regs *regs, size_t limit)
 {
-	uint32_t end = XSAVE_LEGACY + XSAVE_HEADER;
 	uint64_t present;
 
-	if (regs->fpu_size < end)
+	if (regs->fpu_size < XSAVE_LEGACY + XSAVE_HEADER)
 		return regs->fpu_size;
 	memcpy(&present, (char *)regs->fpu + XSAVE_LEGACY, sizeof(present));
-	for (unsigned int i = 2; i < XSAVE_COMPONENTS; i++) {
-		if (present >> i & 1)
-			end = MAX(end, component_end(i));
-	}
-	return MIN(end, (uint32_t)regs->fpu_size);
+	return present >> TILE_DATA & 1 ? regs->fpu_size : MIN(regs->fpu_size, limit);
 }
 
-size_t arch_fpu_image_size(const struct compel_regs *regs)
+size_t compel_arch_fpu_image_size(const struct compel_regs *regs, size_t limit)
 {
-	return image_end(regs) + FP_XSTATE_MAGIC2_SIZE;
+	return image_end(regs, limit) + FP_XSTATE_MAGIC2_SIZE;
 }
 
-void arch_fpu_image_fill(void *image, const struct compel_regs *regs)
+void compel_arch_fpu_image_fill(void *image, const struct compel_regs *regs, size_t limit)
 {
-	uint32_t end = image_end(regs);
+	uint32_t end = image_end(regs, limit);
 	uint32_t magic2 = FP_XSTATE_MAGIC2;
 	struct _fpx_sw_bytes sw = {0};
 	char *sw_at = (char *)image + XSAVE_LEGACY - sizeof(sw);
@@ -128,8 +123,9 @@ static void context_fill(struct sigcontext *c, const struct user_regs_struct *r,
 	c->fpstate = (struct _fpstate *)fpu_image;
 }
 
-void arch_link_fill(void *memory, uint64_t address, const struct gadgets *g,
-		    const struct user_regs_struct *regs, uint64_t sigmask, uint64_t fpu_image)
+void compel_arch_link_fill(void *memory, uint64_t address, const struct gadgets *g,
+			   const struct user_regs_struct *regs, uint64_t sigmask,
+			   uint64_t fpu_image)
 {
 	struct link *link = memory;
 
@@ -143,18 +139,18 @@ void arch_link_fill(void *memory, uint64_t address, const struct gadgets *g,
 	link->sigmask = sigmask;
 }
 
-uint64_t arch_link_entry(uint64_t address, const struct gadgets *g)
+uint64_t compel_arch_link_entry(uint64_t address, const struct gadgets *g)
 {
-	return g->restorer ? arch_link_frame(address) : address;
+	return g->restorer ? compel_arch_link_frame(address) : address;
 }
 
-uint64_t arch_link_frame(uint64_t address)
+uint64_t compel_arch_link_frame(uint64_t address)
 {
 	return address + offsetof(struct link, return_to);
 }
 
-void arch_set_syscall(struct user_regs_struct *r, uint64_t ip, uint64_t sp, long nr,
-		      const uint64_t args[6])
+void compel_arch_set_syscall(struct user_regs_struct *r, uint64_t ip, uint64_t sp, long nr,
+			     const uint64_t args[6])
 {
 	r->rip = ip;
 	r->rsp = sp;
@@ -171,7 +167,8 @@ void arch_set_syscall(struct user_regs_struct *r, uint64_t ip, uint64_t sp, long
 
 /* A function finds the stack as if it had been called: 8 below a multiple of 16. It must not
  * return. */
-void arch_set_call(struct user_regs_struct *r, uint64_t function, uint64_t stack_top, uint64_t arg)
+void compel_arch_set_call(struct user_regs_struct *r, uint64_t function, uint64_t stack_top,
+			  uint64_t arg)
 {
 	r->rip = function;
 	r->rsp = round_down(stack_top, 16) - 8;
@@ -182,37 +179,37 @@ void arch_set_call(struct user_regs_struct *r, uint64_t function, uint64_t stack
 	r->eflags = FLAGS_CLEAN;
 }
 
-void arch_set_sigreturn(struct user_regs_struct *r, uint64_t syscall_at, uint64_t frame)
+void compel_arch_set_sigreturn(struct user_regs_struct *r, uint64_t syscall_at, uint64_t frame)
 {
 	static const uint64_t none[6];
 
-	arch_set_syscall(r, syscall_at, frame + 8, __NR_rt_sigreturn, none);
+	compel_arch_set_syscall(r, syscall_at, frame + 8, __NR_rt_sigreturn, none);
 }
 
-void arch_change_syscall(struct user_regs_struct *r, uint64_t ip, uint64_t sp, long nr,
-			 const uint64_t args[6])
+void compel_arch_change_syscall(struct user_regs_struct *r, uint64_t ip, uint64_t sp, long nr,
+				const uint64_t args[6])
 {
-	arch_set_syscall(r, ip, sp, nr, args);
+	compel_arch_set_syscall(r, ip, sp, nr, args);
 	r->rax = -ENOSYS; /* as the kernel has it at this stop */
 	r->orig_rax = nr;
 }
 
-uint64_t arch_after_syscall(uint64_t ip)
+uint64_t compel_arch_after_syscall(uint64_t ip)
 {
 	return ip + SYSCALL_LENGTH;
 }
 
-uint64_t arch_sp(const struct user_regs_struct *r)
+uint64_t compel_arch_sp(const struct user_regs_struct *r)
 {
 	return r->rsp;
 }
 
-uint64_t arch_ip(const struct user_regs_struct *r)
+uint64_t compel_arch_ip(const struct user_regs_struct *r)
 {
 	return r->rip;
 }
 
-void arch_set_ip(struct user_regs_struct *r, uint64_t ip)
+void compel_arch_set_ip(struct user_regs_struct *r, uint64_t ip)
 {
 	r->rip = ip;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-only
 /*
  * x86_64's useful instructions. They need not be where the compiler put them: any address at which
- * the bytes say it will do. Given a shadow stack, a `ret` to a place that was not called faults, so
- * such threads are told apart.
+ * the bytes say so will do. Given a shadow stack, a `ret` to a place that was not called
+ * faults, so such threads are told apart.
  */
 #include <elf.h>
 #include <string.h>
@@ -54,7 +54,8 @@ static void look_at_syscall(const unsigned char *code, size_t size, size_t at, u
 
 /* Looks for the second byte of the instruction, the rarer one in code; for what replaces the
  * restorer only without one. */
-void arch_gadgets_scan(const unsigned char *code, size_t size, uint64_t address, struct gadgets *g)
+void compel_arch_gadgets_scan(const unsigned char *code, size_t size, uint64_t address,
+			      struct gadgets *g)
 {
 	const unsigned char *end = code + size, *at = code + 1;
 	const unsigned char *pop;
@@ -71,9 +72,9 @@ void arch_gadgets_scan(const unsigned char *code, size_t size, uint64_t address,
 		g->pop_number = address + (pop - code);
 }
 
-bool arch_gadgets_verify(const struct gadgets *g,
-			 int (*read)(void *opaque, uint64_t from, void *to, size_t size),
-			 void *opaque)
+bool compel_arch_gadgets_verify(const struct gadgets *g,
+				int (*read)(void *opaque, uint64_t from, void *to, size_t size),
+				void *opaque)
 {
 	unsigned char code[16];
 	struct gadgets again = {0};
@@ -92,11 +93,12 @@ bool arch_gadgets_verify(const struct gadgets *g,
 	if (read(opaque, g->restorer, code, 7) < 0 ||
 	    (code[0] != restorers[1].bytes[0] && read(opaque, g->restorer, code, 9) < 0))
 		return false;
-	arch_gadgets_scan(code, code[0] == restorers[1].bytes[0] ? 7 : 9, g->restorer, &again);
+	compel_arch_gadgets_scan(code, code[0] == restorers[1].bytes[0] ? 7 : 9, g->restorer,
+				 &again);
 	return again.restorer == g->restorer;
 }
 
-bool arch_has_shadow_stack(pid_t tid)
+bool compel_arch_has_shadow_stack(pid_t tid)
 {
 	uint64_t pointer = 0;
 	struct iovec iov = {&pointer, sizeof(pointer)};

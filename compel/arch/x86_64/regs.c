@@ -23,22 +23,22 @@ enum {
 	SYSCALL_LENGTH = 2, /* of `syscall`, and of `int $0x80` and `sysenter` */
 };
 
-const unsigned int arch_regset_fpu = NT_X86_XSTATE;
-const unsigned int arch_regset_fpu_plain = NT_PRFPREG; /* processors without XSAVE */
+const unsigned int compel_arch_regset_fpu = NT_X86_XSTATE;
+const unsigned int compel_arch_regset_fpu_plain = NT_PRFPREG; /* processors without XSAVE */
 
 /* The old requests give the tracer's layout whatever the tracee runs; the regset would give a
  * 32-bit task's own. */
-int arch_general_get(pid_t tid, struct user_regs_struct *ret_regs)
+int compel_arch_general_get(pid_t tid, struct user_regs_struct *ret_regs)
 {
 	return ptrace(PTRACE_GETREGS, tid, NULL, ret_regs) < 0 ? -errno : 0;
 }
 
-int arch_general_set(pid_t tid, const struct user_regs_struct *regs)
+int compel_arch_general_set(pid_t tid, const struct user_regs_struct *regs)
 {
 	return ptrace(PTRACE_SETREGS, tid, NULL, regs) < 0 ? -errno : 0;
 }
 
-int arch_tls_get(pid_t tid, struct compel_regs *regs)
+int compel_arch_tls_get(pid_t tid, struct compel_regs *regs)
 {
 	struct user_desc *desc = (struct user_desc *)regs->tls;
 
@@ -53,24 +53,24 @@ int arch_tls_get(pid_t tid, struct compel_regs *regs)
 	return 0;
 }
 
-bool arch_is_compat(const struct user_regs_struct *r)
+bool compel_arch_is_compat(const struct user_regs_struct *r)
 {
 	return r->cs != USER_CS;
 }
 
-long arch_syscall_nr(const struct user_regs_struct *r)
+long compel_arch_syscall_nr(const struct user_regs_struct *r)
 {
 	return (long)r->orig_rax;
 }
 
 /* A 32-bit task's result is sign-extended by the kernel in pt_regs, so this holds for both. */
-long arch_syscall_result(const struct user_regs_struct *r)
+long compel_arch_syscall_result(const struct user_regs_struct *r)
 {
 	return (long)r->rax;
 }
 
 /* Looks for `mov $nr, %eax; syscall` just before. Only four calls are restarted like that. */
-void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r)
+void compel_arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r)
 {
 	static const uint32_t restarted[] = {__NR_poll, __NR_nanosleep, __NR_clock_nanosleep,
 					     __NR_futex};
@@ -80,7 +80,7 @@ void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r)
 	struct iovec there = {(void *)(r->rip - sizeof(code)), sizeof(code)};
 	uint32_t nr;
 
-	if (r->orig_rax != __NR_restart_syscall || arch_is_compat(r) ||
+	if (r->orig_rax != __NR_restart_syscall || compel_arch_is_compat(r) ||
 	    process_vm_readv(tid, &here, 1, &there, 1, 0) != sizeof(code) || code[0] != 0xb8 ||
 	    memcmp(code + 5, syscall_code, sizeof(syscall_code)) != 0)
 		return;
@@ -91,7 +91,7 @@ void arch_syscall_name_restarted(pid_t tid, struct user_regs_struct *r)
 	}
 }
 
-void arch_syscall_reissue(struct user_regs_struct *r)
+void compel_arch_syscall_reissue(struct user_regs_struct *r)
 {
 	r->rax = r->orig_rax;
 	r->orig_rax = -1;

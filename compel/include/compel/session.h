@@ -62,7 +62,8 @@ bool compel_session_is_kill_safe(const struct compel_session *s);
 
 /*
  * The registers the thread was found with, by which it will go on. Owned by the session. NULL when
- * the session has not touched this thread: read them with compel_regs_get() then.
+ * the session has not touched this thread: read them with compel_regs_get() then. Its thread-local
+ * segments are there only if this is called while the thread is stopped.
  */
 struct compel_regs *compel_session_regs(struct compel_session *s, pid_t tid);
 
@@ -129,11 +130,11 @@ struct compel_rpc {
 	const void *in; /* copied to the argument area, at most compel_args_size(); NULL: what is
 			   there is left */
 	size_t in_size;
-	void *out;	     /* filled from the argument area; NULL: not wanted */
+	void *out;           /* filled from the argument area; NULL: not wanted */
 	size_t out_size;     /* in: room; out: bytes the blob said it wrote, cut to the room */
 	const int *send_fds; /* duplicates go to the blob */
 	unsigned int nr_send_fds;
-	int *fds;	     /* receives what the blob sent, O_CLOEXEC, the caller's to close */
+	int *fds;            /* receives what the blob sent, O_CLOEXEC, the caller's to close */
 	unsigned int nr_fds; /* in: room; out: how many came (more than the room: -EMSGSIZE, all
 				closed) */
 };

@@ -29,16 +29,16 @@ static void test_own_maps(void **state)
 	const struct vma *vma;
 	struct maps maps;
 
-	assert_int_equal(maps_read(getpid(), &maps), 0);
-	vma = maps_find(&maps, (uint64_t)&on_stack);
+	assert_int_equal(session_maps_read(getpid(), &maps), 0);
+	vma = session_maps_find(&maps, (uint64_t)&on_stack);
 	assert_non_null(vma);
 	assert_true(vma->is_stack && vma->is_writable && vma->is_private && !vma->is_executable);
-	assert_true(maps_is_thread_stack(&maps, vma));
-	vma = maps_find(&maps, (uint64_t)test_own_maps);
+	assert_true(session_maps_is_thread_stack(&maps, vma));
+	vma = session_maps_find(&maps, (uint64_t)test_own_maps);
 	assert_non_null(vma);
 	assert_true(vma->is_executable && vma->is_readable && vma->inode);
-	assert_null(maps_find(&maps, 0));
-	assert_null(maps_find(&maps, UINT64_MAX));
+	assert_null(session_maps_find(&maps, 0));
+	assert_null(session_maps_find(&maps, UINT64_MAX));
 	free(maps.vmas);
 }
 
@@ -47,8 +47,8 @@ static void test_own_stack_is_untouched_below(void **state)
 	uint64_t start, end;
 	struct maps maps;
 
-	assert_int_equal(maps_read(getpid(), &maps), 0);
-	if (maps_find_untouched_stack(getpid(), &maps, &start, &end) == 0)
+	assert_int_equal(session_maps_read(getpid(), &maps), 0);
+	if (session_maps_find_untouched_stack(getpid(), &maps, &start, &end) == 0)
 		assert_true(start < end && end <= (uint64_t)&start);
 	free(maps.vmas);
 }
@@ -61,12 +61,12 @@ static void test_hole_is_in_the_largest_gap(void **state)
 	struct maps maps = {vmas, ARRAY_SIZE(vmas)};
 	uint64_t at;
 
-	assert_int_equal(maps_find_hole(&maps, 0x10000, &at), 0);
+	assert_int_equal(session_maps_find_hole(&maps, 0x10000, &at), 0);
 	assert_true(at > 0x500000 && at + 0x10000 < 0x7f0000000000);
 	assert_int_equal(at % PAGE, 0);
 	/* Far from both neighbours. */
 	assert_true(at - 0x500000 > 1ULL << 40 && 0x7f0000000000 - at > 1ULL << 40);
-	assert_int_equal(maps_find_hole(&maps, 1ULL << 46, &at), -ENOMEM);
+	assert_int_equal(session_maps_find_hole(&maps, 1ULL << 46, &at), -ENOMEM);
 }
 
 static void test_stacks_are_known_by_their_guard(void **state)
@@ -76,8 +76,8 @@ static void test_stacks_are_known_by_their_guard(void **state)
 			     mapping(0x2000000, 0x3000000, true)};
 	struct maps maps = {vmas, ARRAY_SIZE(vmas)};
 
-	assert_true(maps_is_thread_stack(&maps, &vmas[1]));
-	assert_false(maps_is_thread_stack(&maps, &vmas[2]));
+	assert_true(session_maps_is_thread_stack(&maps, &vmas[1]));
+	assert_false(session_maps_is_thread_stack(&maps, &vmas[2]));
 }
 
 #if defined(__x86_64__)
@@ -94,29 +94,29 @@ static void test_instructions_are_found(void **state)
 
 	memset(code, 0x90, sizeof(code));
 	memcpy(code + 30, "\x0f\x05", 2);
-	arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
+	compel_arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
 	assert_int_equal(g.syscall, 0x1000 + 30);
 	assert_false(gadgets_are_complete(&g));
 
 	memcpy(code + 253, "\x0f\x05\xc3", 3);
 	memcpy(code + 100, "\x58\xc3", 2);
-	arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
+	compel_arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
 	assert_int_equal(g.syscall_ret, 0x1000 + 253);
 	assert_int_equal(g.pop_number, 0x1000 + 100);
 	assert_true(gadgets_are_complete(&g));
 
 	memset(&g, 0, sizeof(g));
 	memcpy(code, "\x48\xc7\xc0\x0f\0\0\0\x0f\x05", 9);
-	arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
+	compel_arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
 	assert_int_equal(g.restorer, 0x1000);
-	assert_true(arch_gadgets_verify(&g, read_code, code));
+	assert_true(compel_arch_gadgets_verify(&g, read_code, code));
 	code[3] = 0x10;
-	assert_false(arch_gadgets_verify(&g, read_code, code));
+	assert_false(compel_arch_gadgets_verify(&g, read_code, code));
 	memcpy(code, "\xb8\x0f\0\0\0\x0f\x05\x90\x90", 9);
 	g = (struct gadgets){0};
-	arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
+	compel_arch_gadgets_scan(code, sizeof(code), 0x1000, &g);
 	assert_int_equal(g.restorer, 0x1000);
-	assert_true(arch_gadgets_verify(&g, read_code, code));
+	assert_true(compel_arch_gadgets_verify(&g, read_code, code));
 }
 
 /* What lies at the very edge of what was read is not looked at beyond it. */
@@ -129,7 +129,7 @@ static void test_code_ends_anywhere(void **state)
 		struct gadgets g = {0};
 
 		memcpy(code, whole, size);
-		arch_gadgets_scan(code, size, 0x1000, &g);
+		compel_arch_gadgets_scan(code, size, 0x1000, &g);
 		assert_int_equal(g.syscall != 0, size >= 9);
 		assert_int_equal(g.syscall_ret != 0, size >= 10);
 		free(code);
@@ -165,8 +165,8 @@ static void test_image_size(void **state)
 	uint32_t word;
 
 	memcpy((char *)regs.fpu + 512, &present, sizeof(present));
-	assert_int_equal(arch_fpu_image_size(&regs, 2816), 2816 + 4);
-	arch_fpu_image_fill(image, &regs, 2816);
+	assert_int_equal(compel_arch_fpu_image_size(&regs, 2816), 2816 + 4);
+	compel_arch_fpu_image_fill(image, &regs, 2816);
 	memcpy(&word, image + 464, 4);
 	assert_int_equal(word, 0x46505853);
 	memcpy(&word, image + 2816, 4);
@@ -174,7 +174,7 @@ static void test_image_size(void **state)
 
 	present |= 1 << 18;
 	memcpy((char *)regs.fpu + 512, &present, sizeof(present));
-	assert_int_equal(arch_fpu_image_size(&regs, 2816), 11008 + 4);
+	assert_int_equal(compel_arch_fpu_image_size(&regs, 2816), 11008 + 4);
 	free(image);
 	free(regs.fpu);
 }
