@@ -117,7 +117,9 @@ def test_leave_running(terminal, folder):
         images.dump(top, "--shell-job", "--leave-running")
     terminal.type("h")
     terminal.wait_for("Help for Interactive Commands")
-    terminal.type("q", "q")
+    terminal.type("q")
+    terminal.wait_for("load average")
+    terminal.type("q")
     terminal.wait_for("ready>")
 
 
@@ -133,9 +135,11 @@ def test_shell_with_job(terminal, folder):
     terminal.type("top -d 1", "Enter")
     terminal.wait_for("load average")
     images = Images(folder / "images")
+    pids = host.tree(inner)
     images.dump(inner, "--shell-job")
     terminal.wait_for("Killed")
-    host.wait_until(lambda: host.name(inner) == "gone", "end of the inner shell")
+    for pid in pids:
+        host.wait_until(lambda: host.is_gone(pid), f"end of {pid}")
     restore_here(terminal, images)
     host.wait_until(lambda: host.name(inner) == "bash", f"the inner shell is back\n{terminal.screen()}")
     terminal.wait_for("load average")

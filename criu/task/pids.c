@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "cr.h"
+#include "run.h"
 #include "cli/options.h"
 #include "compel/base/cleanup.h"
+#include "kernel/proc.h"
 #include "task/restore.h"
 #include "util/fd.h"
 #include "util/hash.h"
@@ -22,11 +24,36 @@
 
 /* As CRIU does it: low numbers are those of long-lived services. */
 #define HELPER_PID_MIN 301
+#define ZOMBIE_WAIT_MS  3000
+#define ZOMBIE_SLICE_MS 10
 
 static bool is_taken(pid_t pid)
 {
 	/* Finds threads as well, whose /proc folder cannot be listed but opened. */
 	return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+/* A zombie, which is there only until its parent looks. */
+static bool is_zombie(pid_t pid)
+{
+	struct proc_stat stat;
+	_cleanup_close_ int dir = proc_open(pid);
+
+	return dir >= 0 && proc_read_stat(dir, &stat) == 0 && stat.state == 'Z';
+}
+
+/*
+ * What was dumped a moment ago may not have been waited for yet: its orphans go to pid 1 or a subreaper, which may be slow. That is
+ * worth waiting for; a process that runs is not.
+ */
+static bool stays_taken(struct cr *cr, pid_t tid)
+{
+	for (int waited = 0; is_taken(tid); waited += ZOMBIE_SLICE_MS) {
+		if (waited >= ZOMBIE_WAIT_MS || plan_is_cancelled(cr) || !is_zombie(tid))
+			return true;
+		usleep(ZOMBIE_SLICE_MS * 1000);
+	}
+	return false;
 }
 
 static int refuse_taken(struct cr *cr, pid_t tid)
@@ -38,8 +65,8 @@ static int refuse_taken(struct cr *cr, pid_t tid)
 	n = fd_read_file_into(-1, path, comm, sizeof(comm));
 	if (n > 0 && comm[n - 1] == '\n')
 		comm[n - 1] = 0;
-	log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which runs here", tid,
-		   n > 0 ? comm : "a process");
+	log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which %s", tid, n > 0 ? comm : "a process",
+		   is_zombie(tid) ? "has ended, but its parent has not waited for it" : "runs here");
 	log_remedy(cr, "restore in a new pid namespace (criu-ns), or when that process is gone");
 	return -EEXIST;
 }
@@ -70,7 +97,7 @@ int pids_check(struct cr *cr)
 				return log_refuse(cr, -ERANGE,
 						  "pid %d: is above kernel.pid_max (%ld)",
 						  thread->tid, pid_max);
-			if (is_taken(thread->tid))
+			if (stays_taken(cr, thread->tid))
 				return refuse_taken(cr, thread->tid);
 		}
 	}
