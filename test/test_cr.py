@@ -17,8 +17,8 @@ def dump_and_restore(program, images, conf, compare=True):
     before = host.snapshot(program.pid, skip)
     images.dump(program.pid, *common, *conf.get("dump-options", []))
     program.wait_gone()
-    left = [pid for pid in {int(key.split(".")[0]) for key in before} if host.name(pid) != "gone"]
-    assert not left, f"still there after the dump: {left}"
+    for pid in {int(key.split(".")[0]) for key in before}:
+        host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end by the dump")
     program.forget_end()
     images.restore(*common, *conf.get("restore-options", []))
     if compare:

@@ -62,6 +62,15 @@ def reap():
         ended[pid] = status
 
 
+def is_gone(pid):
+    """True once no such process is there; one that has ended and is ours by adoption is taken up."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    return not os.path.exists(f"/proc/{pid}")
+
+
 def kill_children(keep=()):
     """Kills whatever still runs below us; returns what it was."""
     killed = []
