@@ -38,17 +38,17 @@ static int load_files(struct cr *cr)
 	return err ? err : files_load(cr);
 }
 
+static int load_memory_of(void *ctx, size_t index, size_t worker)
+{
+	struct cr *cr = ctx;
+	struct task *task = cr->tree->by_index[index];
+
+	return task_is_alive(task) ? mem_load(cr, task) : 0;
+}
+
 static int load_memory(struct cr *cr)
 {
-	struct task *task;
-
-	tree_for_each_task (task, cr->tree) {
-		int err = task_is_alive(task) ? mem_load(cr, task) : 0;
-
-		if (err < 0)
-			return err;
-	}
-	return 0;
+	return pool_run(cr->pool, cr->tree->n_tasks, load_memory_of, cr);
 }
 
 static int run_scripts(struct cr *cr, enum script_action action)

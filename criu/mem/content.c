@@ -25,7 +25,7 @@
 
 #include "images/pagemap.pb-c.h"
 
-int content_dir(struct cr *cr, uint32_t level, struct image_dir **ret)
+static int open_dirs(struct cr *cr, uint32_t level)
 {
 	struct mem *mem = cr->mem;
 
@@ -33,10 +33,6 @@ int content_dir(struct cr *cr, uint32_t level, struct image_dir **ret)
 		mem->dirs = xcalloc(CONTENT_MAX_LEVELS, sizeof(struct image_dir *));
 		mem->dirs[mem->n_dirs++] = cr->images;
 	}
-	if (level >= CONTENT_MAX_LEVELS)
-		return log_refuse(cr, -ELOOP,
-				  "the chain of parent images has more than %d directories",
-				  CONTENT_MAX_LEVELS);
 	while (mem->n_dirs <= level) {
 		struct image_dir *last = mem->dirs[mem->n_dirs - 1];
 		struct image_dir *parent;
@@ -50,8 +46,23 @@ int content_dir(struct cr *cr, uint32_t level, struct image_dir **ret)
 					  "no link \"parent\"");
 		mem->dirs[mem->n_dirs++] = parent;
 	}
-	*ret = mem->dirs[level];
 	return 0;
+}
+
+int content_dir(struct cr *cr, uint32_t level, struct image_dir **ret)
+{
+	int err;
+
+	if (level >= CONTENT_MAX_LEVELS)
+		return log_refuse(cr, -ELOOP,
+				  "the chain of parent images has more than %d directories",
+				  CONTENT_MAX_LEVELS);
+	pthread_mutex_lock(&cr->mem->lock);
+	err = open_dirs(cr, level);
+	if (!err)
+		*ret = cr->mem->dirs[level];
+	pthread_mutex_unlock(&cr->mem->lock);
+	return err;
 }
 
 static uint32_t entry_flags(const PagemapEntry *e)

@@ -78,7 +78,7 @@ int mem_dump_memfd(struct cr *cr);
  * Before files_load(). */
 int mem_load_memfd(struct cr *cr);
 /* Coordinator, before any process exists: reads and checks mm and page maps of the task. After
- * files_load(). */
+ * files_load(); any thread. */
 int mem_load(struct cr *cr, struct task *task);
 /* Once in the coordinator, before the first fork: what children inherit, where things go; makes and
  * fills shared objects. */

@@ -103,8 +103,10 @@ bool mem_memfd_exists(struct cr *cr, uint32_t inode_id)
 
 void mem_object_note(struct cr *cr, uint64_t shmid, uint64_t end)
 {
-	struct mem_object *object = mem_object_find_shmid(cr, shmid);
+	struct mem_object *object;
 
+	pthread_mutex_lock(&cr->mem->lock);
+	object = mem_object_find_shmid(cr, shmid);
 	if (!object) {
 		object = mem_object_new(cr);
 		object->shmid = shmid;
@@ -117,6 +119,7 @@ void mem_object_note(struct cr *cr, uint64_t shmid, uint64_t end)
 	/* Its size was not saved: as far as somebody maps it. */
 	if (!object->inode_id)
 		object->size = MAX(object->size, end);
+	pthread_mutex_unlock(&cr->mem->lock);
 }
 
 /* --- making them --- */
