@@ -229,6 +229,7 @@ def test_kill_and_restore(name, folder, tidy, undisturbed):
                 break
             raise
         host.wait_until(app.ended, "end of the dumped tree")
+        host.wait_until(lambda: (host.reap(), not host.children(os.getpid()))[1], "end of all that was dumped")
         app.status = None
         images.restore("--file-locks")
         shutil.rmtree(images.folder)

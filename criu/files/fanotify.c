@@ -195,18 +195,27 @@ static int add_mark(struct cr *cr, struct file *file, int fd, const FanotifyMark
 static int fanotify_restore(struct cr *cr, struct task *task, struct file *file, int *ret_fd)
 {
 	const FanotifyFileEntry *e = file->entry->ffy;
-	_cleanup_close_ int fd = fanotify_init(e->faflags | FAN_CLOEXEC, e->evflags);
+	int fd = fanotify_init(e->faflags | FAN_CLOEXEC, e->evflags);
 
 	if (fd < 0)
 		return log_err(cr, -errno, "fanotify %#x: create with flags %#x", file->id,
 			       e->faflags);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Last, for the reasons that inotify has, and because permission events would stop the restore
+ * itself. */
+static int fanotify_resume(struct cr *cr, struct file *file, int fd)
+{
+	const FanotifyFileEntry *e = file->entry->ffy;
+
 	for (size_t i = 0; i < e->n_mark; i++) {
 		int err = add_mark(cr, file, fd, e->mark[i]);
 
 		if (err)
 			return err;
 	}
-	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
@@ -233,5 +242,6 @@ const struct file_kind file_kind_fanotify = {
 	.dump = fanotify_dump,
 	.load = fanotify_load,
 	.restore = fanotify_restore,
+	.resume = fanotify_resume,
 	.free = fanotify_free,
 };

@@ -79,8 +79,8 @@ struct file_shared {
 enum { FILE_NOT_YET = 0, FILE_READY = 1, FILE_FAILED = 2 };
 
 struct files_shared {
-	struct futex failed;     /* some task's files failed: waiters give up */
-	struct futex ghost_lock; /* linking a ghost to its name and away again */
+	struct futex failed;    /* some task's files failed: waiters give up */
+	struct futex name_lock; /* linking a removed file to its name and away again */
 };
 
 /* --- reg.c: regular files, directories, devices of the kernel's memory driver --- */
@@ -170,9 +170,15 @@ int ghost_open(struct cr *cr, struct ghost *ghost, const char *name, uint32_t fl
 /* In the coordinator: takes their temporary names away. */
 int ghost_remove_all(struct cr *cr);
 void ghosts_free(struct ghosts *ghosts);
-/* The loaded or collected ghost of that device (kernel's packing) and inode: watches look for their
- * targets. NULL if none. */
-const char *ghost_path_of_inode(struct cr *cr, uint32_t dev, uint64_t ino);
+/* Restore: the ghost that was on that device (kernel's packing) with that inode number, or NULL:
+ * watches look for their targets. */
+struct ghost *ghost_of_inode(struct cr *cr, uint32_t dev, uint64_t ino);
+/*
+ * In a task: opens what lies under a temporary name as if it had the old name, which it gets for a
+ * moment, so that /proc shows that.
+ */
+int open_under_name(struct cr *cr, const char *temporary, const char *name, uint32_t flags,
+		    int *ret_fd);
 
 /* --- build-id.c --- */
 

@@ -184,17 +184,33 @@ void fsnotify_handle_free(FhEntry *e)
 	free(e);
 }
 
+/* A removed file has no name, but some task has it open. */
+static int open_ghost(struct cr *cr, const struct ghost *ghost)
+{
+	struct file *file;
+	char path[64];
+
+	list_for_each_entry (file, &cr->files->all, all) {
+		if (file->kind == &file_kind_reg && ((struct reg_file *)file)->ghost == ghost &&
+		    file_shared_path(file, false, path, sizeof(path)) == 0)
+			return open(path, O_PATH | O_CLOEXEC);
+	}
+	errno = ENOENT;
+	return -1;
+}
+
 int fsnotify_open_target(struct cr *cr, const char *who, uint32_t sdev, uint64_t ino,
 			 const FhEntry *e, int *ret_fd)
 {
-	const char *path = e->path ? e->path : ghost_path_of_inode(cr, sdev, ino);
+	const struct ghost *ghost = e->path ? NULL : ghost_of_inode(cr, sdev, ino);
 	_cleanup_close_ int self = -1;
 	int fd;
 
-	if (path) {
-		fd = open(path, O_PATH | O_CLOEXEC);
+	if (e->path || ghost) {
+		fd = e->path ? open(e->path, O_PATH | O_CLOEXEC) : open_ghost(cr, ghost);
 		if (fd < 0)
-			return log_err(cr, -errno, "%s: open %s, which it watches", who, path);
+			return log_err(cr, -errno, "%s: open %s, which it watches", who,
+				       e->path ? e->path : "the removed file");
 		*ret_fd = fd;
 		return 0;
 	}

@@ -429,18 +429,17 @@ static void unlock(struct futex *f)
 	futex_set(f, 0);
 }
 
-int ghost_open(struct cr *cr, struct ghost *ghost, const char *name, uint32_t flags, int *ret_fd)
+int open_under_name(struct cr *cr, const char *temporary, const char *name, uint32_t flags,
+		    int *ret_fd)
 {
-	struct futex *names = &cr->files->shared->ghost_lock;
-	bool is_linked = false;
+	struct futex *names = &cr->files->shared->name_lock;
+	bool is_linked;
 	int fd, err = 0;
 
 	lock(names);
 	/* Where something else has the old name now, only what /proc shows differs. */
-	if (!S_ISDIR(ghost->entry->mode) &&
-	    linkat(AT_FDCWD, ghost->temporary, AT_FDCWD, name, 0) == 0)
-		is_linked = true;
-	fd = open(is_linked ? name : ghost->temporary, flags | O_NOCTTY | O_CLOEXEC);
+	is_linked = linkat(AT_FDCWD, temporary, AT_FDCWD, name, 0) == 0;
+	fd = open(is_linked ? name : temporary, flags | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		err = log_err(cr, -errno, "%s: open the removed file with flags %#o", name, flags);
 	if (is_linked)
@@ -449,6 +448,19 @@ int ghost_open(struct cr *cr, struct ghost *ghost, const char *name, uint32_t fl
 	if (!err)
 		*ret_fd = fd;
 	return err;
+}
+
+int ghost_open(struct cr *cr, struct ghost *ghost, const char *name, uint32_t flags, int *ret_fd)
+{
+	int fd;
+
+	if (!S_ISDIR(ghost->entry->mode))
+		return open_under_name(cr, ghost->temporary, name, flags, ret_fd);
+	fd = open(ghost->temporary, flags | O_CLOEXEC);
+	if (fd < 0)
+		return log_err(cr, -errno, "%s: open the removed folder", name);
+	*ret_fd = fd;
+	return 0;
 }
 
 int ghost_remove_all(struct cr *cr)
@@ -476,11 +488,9 @@ int ghost_remove_all(struct cr *cr)
 	return first;
 }
 
-const char *ghost_path_of_inode(struct cr *cr, uint32_t dev, uint64_t ino)
+struct ghost *ghost_of_inode(struct cr *cr, uint32_t dev, uint64_t ino)
 {
-	struct ghost *ghost = hash_get(&ghosts_of(cr)->by_inode, hash_pair(dev, ino));
-
-	return ghost ? ghost->temporary : NULL;
+	return hash_get(&ghosts_of(cr)->by_inode, hash_pair(dev, ino));
 }
 
 void ghosts_free(struct ghosts *ghosts)

@@ -2,8 +2,8 @@
 /*
  * inotify: a set of watches on inodes, each with a number and a mask. Saved: the watches (from
  * fdinfo) with paths to the inodes. Not saved: events that were not read, which is said in a
- * warning. Restored at the files stage; each watch gets its number by telling the kernel the next
- * one. Needs: the paths, and ghosts. Tests: test/cr/inotify-*.c
+ * warning. Restored just before the tree runs; each watch gets its number by telling the kernel the
+ * next one. Needs: the paths, and ghosts. Tests: test/cr/inotify-*.c
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cr.h"
+#include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
 #include "files/fsnotify.h"
@@ -149,18 +150,33 @@ static int add_watch(struct cr *cr, struct file *file, int fd, const InotifyWdEn
 
 static int inotify_restore(struct cr *cr, struct task *task, struct file *file, int *ret_fd)
 {
-	const InotifyFileEntry *e = file->entry->ify;
-	_cleanup_close_ int fd = inotify_init1(IN_CLOEXEC);
+	int fd = inotify_init1(IN_CLOEXEC);
 
 	if (fd < 0)
 		return log_err(cr, -errno, "inotify %#x: create", file->id);
+	*ret_fd = fd;
+	return 0;
+}
+
+/*
+ * Last, so that what the restore itself does with files is no event; and because a watch on a
+ * removed file goes away with the last of its names, which are the ghost's temporary ones.
+ */
+static int inotify_resume(struct cr *cr, struct file *file, int fd)
+{
+	const InotifyFileEntry *e = file->entry->ify;
+	uint32_t last = 0;
+
 	for (size_t i = 0; i < e->n_wd; i++) {
 		int err = add_watch(cr, file, fd, e->wd[i]);
 
 		if (err)
 			return err;
+		last = MAX(last, e->wd[i]->wd);
 	}
-	*ret_fd = TAKE_FD(fd);
+	/* New watches get numbers that were not in use, as far as is known. */
+	if (last && last < INT32_MAX && ioctl(fd, INOTIFY_IOC_SETNEXTWD, (long)last + 1) < 0)
+		return log_err(cr, -errno, "inotify %#x: set the next number", file->id);
 	return 0;
 }
 
@@ -183,5 +199,6 @@ const struct file_kind file_kind_inotify = {
 	.dump = inotify_dump,
 	.load = inotify_load,
 	.restore = inotify_restore,
+	.resume = inotify_resume,
 	.free = inotify_free,
 };

@@ -344,7 +344,9 @@ static int open_by_name(struct cr *cr, struct reg_file *reg, uint32_t flags, int
 		flags &= ~TMPFILE_FLAGS;
 	if (reg->ghost)
 		return ghost_open(cr, reg->ghost, reg->name, flags, ret_fd);
-	fd = open(reg->linked ? reg->linked->name : reg->name, flags | O_NOCTTY | O_CLOEXEC);
+	if (reg->linked)
+		return open_under_name(cr, reg->linked->name, reg->name, flags, ret_fd);
+	fd = open(reg->name, flags | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return log_err(cr, -errno, "%s: open with flags %#o", reg->name, flags);
 	*ret_fd = fd;

@@ -20,13 +20,11 @@
 static int open_number(int dir, const char *prefix, pid_t number)
 {
 	char path[64], *end;
-	size_t len = strlen(prefix);
 	int fd;
 
 	if (number <= 0)
 		return -EINVAL;
-	memcpy(path, prefix, len);
-	end = proc_put_decimal(path + len, (uint64_t)number);
+	end = proc_put_decimal(stpcpy(path, prefix), (uint64_t)number);
 	*end = '\0';
 	fd = openat(dir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

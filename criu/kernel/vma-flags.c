@@ -248,7 +248,7 @@ static int explain(int dir, const struct vma_words *source, const struct vma_wor
 int vma_flags_by_words(int dir, struct vma_list *list)
 {
 	_cleanup_free_ struct vma_word *words = NULL;
-	struct vma_words *source;
+	struct vma_words *source = NULL;
 	struct proc_stat st;
 	size_t n;
 	int err = proc_read_stat(dir, &st);

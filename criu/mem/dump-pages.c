@@ -4,8 +4,11 @@
  * a few MiB, and any worker takes any part: process_vm_readv(2) into a buffer that stays in the
  * CPU's cache, checksum, pwrite(2) at the offset that follows from the page map. So the order of
  * files is fixed while that of bytes is not, the tool's own memory does not depend on the task's,
- * and page cache is charged to the tool. Pages the task may not read itself come through
- * /proc/PID/mem.
+ * and page cache is charged to the tool.
+ *
+ * /proc/PID/mem takes twice as long, and is for pages that the task may not read itself, and for
+ * those it shares with other tasks after a fork: process_vm_readv(2) pins pages, and the kernel
+ * gives the task a copy of its own of such a page before that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +50,8 @@ struct source {
 	uint32_t pages_id;
 	struct image *img;
 	size_t n_parts;
-	_Atomic size_t n_left; /* parts that are not written yet */
+	int pagemap_fd, mem_fd; /* of a task */
+	_Atomic size_t n_left;  /* parts that are not written yet */
 };
 
 struct part {
@@ -122,25 +126,70 @@ static int write_page_map(void *ctx, size_t index, size_t worker)
 
 /* --- bytes --- */
 
-/* Reads where the task itself must not, or one page at a time to find out where it fails. */
-static int read_forced(struct cr *cr, struct task *task, char *buffer, uint64_t address,
+/* Page map entries of a stretch of a task's memory (proc_pid_pagemap(5)). */
+#define WINDOW_PAGES      512
+#define PM_MMAP_EXCLUSIVE (1ull << 56)
+
+struct window {
+	uint64_t start, end;
+	uint64_t entries[WINDOW_PAGES];
+};
+
+/* Is the page mapped by this task alone? Where the kernel does not tell, it is. */
+static bool is_exclusive(int pagemap_fd, struct window *window, uint64_t address)
+{
+	if (address < window->start || address >= window->end) {
+		ssize_t n = pread_all(pagemap_fd, window->entries, sizeof(window->entries),
+				      (off_t)(address / MEM_PAGE * 8));
+
+		window->start = address;
+		window->end = address + (n > 0 ? n / 8 * MEM_PAGE : 0);
+		if (window->end == address)
+			return true;
+	}
+	return window->entries[(address - window->start) / MEM_PAGE] & PM_MMAP_EXCLUSIVE;
+}
+
+/* Splits pieces where they begin and cease to be shared with other tasks; a piece has a page at
+ * least. */
+static size_t split_shared(const struct source *source, struct window *window,
+			   const struct pages_piece *pieces, size_t n, struct pages_piece *ret)
+{
+	size_t n_ret = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t end = pieces[i].address + pieces[i].size;
+
+		for (uint64_t at = pieces[i].address; at < end; at += MEM_PAGE) {
+			uint32_t flags = pieces[i].flags;
+
+			if (!is_exclusive(source->pagemap_fd, window, at))
+				flags |= PAGES_FORCED;
+			if (at > pieces[i].address && ret[n_ret - 1].flags == flags)
+				ret[n_ret - 1].size += MEM_PAGE;
+			else
+				ret[n_ret++] = (struct pages_piece){at, MEM_PAGE, flags};
+		}
+	}
+	return n_ret;
+}
+
+static int read_forced(struct cr *cr, const struct source *source, char *buffer, uint64_t address,
 		       uint64_t size)
 {
-	_cleanup_close_ int fd = openat(task_proc_fd(task), "mem", O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	ssize_t n = pread_all(source->mem_fd, buffer, size, (off_t)address);
 
-	if (fd < 0)
-		return log_err(cr, -errno, "pid %d: open its memory", task->host_pid);
-	n = pread_all(fd, buffer, size, (off_t)address);
 	if (n == (ssize_t)size)
 		return 0;
 	address += n < 0 ? 0 : n;
 	return log_err(cr, n < 0 ? (int)n : -EFAULT, "pid %d: read its memory at %" PRIx64,
-		       task->host_pid, address);
+		       source->task->host_pid, address);
 }
 
-static int read_task(struct cr *cr, struct task *task, char *buffer,
-		     const struct pages_piece *pieces, size_t n)
+/* Pieces from the first on that need no force: how many bytes were read, which may be fewer than
+ * they have. */
+static ssize_t read_plain(const struct task *task, char *buffer, const struct pages_piece *pieces,
+			  size_t n)
 {
 	struct iovec remote[MAX_PIECES];
 	struct iovec local = {buffer, 0};
@@ -153,29 +202,39 @@ static int read_task(struct cr *cr, struct task *task, char *buffer,
 		local.iov_len += pieces[n_remote].size;
 	}
 	done = n_remote ? process_vm_readv(task->host_pid, &local, 1, remote, n_remote, 0) : 0;
-	if (done < 0 && errno != EFAULT)
-		return log_err(cr, -errno, "pid %d: read its memory at %" PRIx64, task->host_pid,
-			       pieces[0].address);
-	done = MAX(done, (ssize_t)0);
+	return done < 0 ? -errno : done;
+}
 
-	/* What is left, if anything: pieces to force, and ones that process_vm_readv() could not
-	 * read. */
-	for (size_t i = 0; i < n;
-	     buffer += pieces[i].size, done -= MIN(done, (ssize_t)pieces[i].size), i++) {
-		int err;
+static int read_task(struct cr *cr, const struct source *source, char *buffer,
+		     const struct pages_piece *pieces, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		ssize_t done = read_plain(source->task, buffer, pieces + i, n - i);
 
-		if ((uint64_t)done >= pieces[i].size)
-			continue;
-		err = read_forced(cr, task, buffer + done, pieces[i].address + done,
-				  pieces[i].size - done);
-		if (err)
-			return err;
+		if (done < 0 && done != -EFAULT)
+			return log_err(cr, (int)done, "pid %d: read its memory at %" PRIx64,
+				       source->task->host_pid, pieces[i].address);
+		for (; i < n && done > 0 && (uint64_t)done >= pieces[i].size; i++) {
+			done -= pieces[i].size;
+			buffer += pieces[i].size;
+		}
+		/* The next has to be forced, or could not be read in another way, or not all of it.
+		 */
+		if (i < n && (done > 0 || pieces[i].flags & PAGES_FORCED || done == -EFAULT)) {
+			uint64_t skip = done > 0 ? done : 0;
+			int err = read_forced(cr, source, buffer + skip, pieces[i].address + skip,
+					      pieces[i].size - skip);
+
+			if (err)
+				return err;
+			buffer += pieces[i++].size;
+		}
 	}
 	return 0;
 }
 
 /* The last page of an object may lie in it only in part; the rest is zero. */
-static int read_object(struct cr *cr, struct mem_object *object, char *buffer,
+static int read_object(struct cr *cr, const struct mem_object *object, char *buffer,
 		       const struct pages_piece *pieces, size_t n)
 {
 	for (size_t i = 0; i < n; buffer += pieces[i].size, i++) {
@@ -191,22 +250,43 @@ static int read_object(struct cr *cr, struct mem_object *object, char *buffer,
 	return 0;
 }
 
-static int open_pages(struct page_dump *dump, struct source *source)
+static int open_task(struct cr *cr, struct source *source)
+{
+	int dir = task_proc_fd(source->task);
+
+	source->pagemap_fd = openat(dir, "pagemap", O_RDONLY | O_CLOEXEC);
+	source->mem_fd = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
+	if (source->pagemap_fd < 0 || source->mem_fd < 0)
+		return log_err(cr, -errno, "pid %d: open its memory", source->task->host_pid);
+	return 0;
+}
+
+/* By whoever writes the first part. */
+static int open_source(struct page_dump *dump, struct source *source)
 {
 	int err = 0;
 
 	pthread_mutex_lock(&dump->lock);
-	if (!source->img)
+	if (!source->img) {
 		err = image_create(dump->cr->images, IMAGE_PAGES, source->pages_id, &source->img);
+		if (err)
+			err = image_failed(dump->cr, err);
+		else if (source->task)
+			err = open_task(dump->cr, source);
+	}
 	pthread_mutex_unlock(&dump->lock);
-	return err ? image_failed(dump->cr, err) : 0;
+	return err;
 }
 
-static int close_pages(struct page_dump *dump, struct source *source)
+/* By whoever has written the last. */
+static int close_source(struct cr *cr, struct source *source)
 {
 	int err = image_close(TAKE_PTR(source->img));
 
-	return err ? image_failed(dump->cr, err) : 0;
+	close_at(&source->pagemap_fd);
+	close_at(&source->mem_fd);
+	source->pagemap_fd = source->mem_fd = -1;
+	return err ? image_failed(cr, err) : 0;
 }
 
 static char *buffer_of(struct page_dump *dump, size_t worker)
@@ -230,6 +310,17 @@ static size_t gather(const struct pages *pages, struct pages_cursor *cursor, uin
 	return n;
 }
 
+static int read_source(struct cr *cr, const struct source *source, char *buffer,
+		       struct window *window, const struct pages_piece *pieces, size_t n)
+{
+	struct pages_piece apart[MAX_PIECES];
+
+	if (source->object)
+		return read_object(cr, source->object, buffer, pieces, n);
+	n = split_shared(source, window, pieces, n, apart);
+	return read_task(cr, source, buffer, apart, n);
+}
+
 static int write_part(void *ctx, size_t index, size_t worker)
 {
 	struct page_dump *dump = ctx;
@@ -239,7 +330,8 @@ static int write_part(void *ctx, size_t index, size_t worker)
 	struct pages_cursor cursor = part->from;
 	uint64_t end = MIN(cursor.offset + PART_SIZE, source->pages->n_present * MEM_PAGE);
 	char *buffer = buffer_of(dump, worker);
-	int err = open_pages(dump, source);
+	struct window window = {0};
+	int err = open_source(dump, source);
 
 	while (!err && cursor.offset < end) {
 		struct pages_piece pieces[MAX_PIECES];
@@ -249,8 +341,7 @@ static int write_part(void *ctx, size_t index, size_t worker)
 
 		if (plan_is_cancelled(cr))
 			return -ECANCELED;
-		err = source->task ? read_task(cr, source->task, buffer, pieces, n)
-				   : read_object(cr, source->object, buffer, pieces, n);
+		err = read_source(cr, source, buffer, &window, pieces, n);
 		if (err)
 			return err;
 		err = image_pages_write(source->img, buffer, size, offset);
@@ -259,7 +350,7 @@ static int write_part(void *ctx, size_t index, size_t worker)
 		progress_add(cr, size);
 	}
 	if (!err && atomic_fetch_sub(&source->n_left, 1) == 1)
-		err = close_pages(dump, source);
+		err = close_source(cr, source);
 	return err;
 }
 
@@ -285,13 +376,19 @@ static void find_sources(struct page_dump *dump)
 	for (size_t i = 0; i < objects->n; i++) {
 		if (!objects->items[i]->size)
 			continue;
-		dump->sources[dump->n_sources++] = (struct source){
-			.object = objects->items[i], .pages = &objects->items[i]->pages};
+		dump->sources[dump->n_sources++] =
+			(struct source){.object = objects->items[i],
+					.pages = &objects->items[i]->pages,
+					.pagemap_fd = -1,
+					.mem_fd = -1};
 	}
 	tree_for_each_task (task, dump->cr->tree)
 		if (task->mm)
 			dump->sources[dump->n_sources++] =
-				(struct source){.task = task, .pages = &task->mm->dump->pages};
+				(struct source){.task = task,
+						.pages = &task->mm->dump->pages,
+						.pagemap_fd = -1,
+						.mem_fd = -1};
 }
 
 static void cut_sources(struct page_dump *dump)
@@ -362,7 +459,7 @@ int mem_dump_pages(struct cr *cr)
 	err = dump_all(&dump);
 
 	for (size_t i = 0; i < dump.n_sources; i++)
-		image_close(dump.sources[i].img);
+		(void)close_source(cr, &dump.sources[i]);
 	for (size_t i = 0; i < n_workers; i++)
 		free(dump.buffers[i]);
 	free(dump.buffers);

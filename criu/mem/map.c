@@ -129,9 +129,18 @@ static int advise_before(struct cr *cr, struct task *task, const struct vma *vma
 	return 0;
 }
 
+/* Until it is filled. Never more than writable, since policies forbid memory that is both written
+ * and executed. */
+static int first_protection(const struct task *task, const struct vma *vma)
+{
+	const uint32_t both = PROT_READ | PROT_WRITE;
+
+	return (vma->prot & both) != both && vma_is_filled(task, vma) ? (int)both : (int)vma->prot;
+}
+
 int vma_map(struct cr *cr, struct task *task, struct vma *vma, struct mapped_file *last_file)
 {
-	int prot = vma_is_filled(task, vma) ? PROT_READ | PROT_WRITE : (int)vma->prot;
+	int prot = first_protection(task, vma);
 	uint64_t align = MAX(vma_page_size(vma), ALIGN_OF_TABLES);
 	uint64_t at = vma->start;
 	void *p = MAP_FAILED;
@@ -196,13 +205,12 @@ static int lock(struct cr *cr, struct task *task, const struct vma *vma)
 
 int vma_finish(struct cr *cr, struct task *task, const struct vma *vma)
 {
-	bool is_writable = vma_is_filled(task, vma);
 	int err;
 
 	err = advise(cr, task, vma);
 	if (!err)
 		err = lock(cr, task, vma);
-	if (err || !is_writable || vma->prot == (PROT_READ | PROT_WRITE))
+	if (err || first_protection(task, vma) == (int)vma->prot)
 		return err;
 	if (mprotect((void *)(uintptr_t)vma->mapped_at, vma->end - vma->start, (int)vma->prot) < 0)
 		return log_err(cr, -errno, "pid %d: protect mapping %" PRIx64 "-%" PRIx64,

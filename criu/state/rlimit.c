@@ -21,16 +21,12 @@
 #include "task/task.h"
 #include "util/log.h"
 
+/* From /proc: prlimit(2) asks for CAP_SYS_RESOURCE where the task is of another user. */
 static int rlimit_collect(struct cr *cr, struct task *task)
 {
-	for (int i = 0; i < PROC_N_LIMITS; i++) {
-		struct rlimit limit;
+	int err = proc_read_limits(task->dump->proc, task->dump->limits);
 
-		if (prlimit(task->host_pid, i, NULL, &limit) < 0)
-			return log_err(cr, -errno, "pid %d: read resource limit %d", task->pid, i);
-		task->dump->limits[i] = (struct proc_limit){limit.rlim_cur, limit.rlim_max};
-	}
-	return 0;
+	return err ? log_err(cr, err, "pid %d: read its resource limits", task->pid) : 0;
 }
 
 static int rlimit_dump(struct cr *cr, struct task *task)

@@ -144,6 +144,15 @@ static bool waits_for_vfork(const struct frozen_task *task, pid_t tid)
 	return dir >= 0 && proc_read_stat(dir, &stat) == 0 && stat.state == 'D';
 }
 
+/* Is no thread on its way to a stop? */
+static bool is_stopped(const struct frozen_task *task)
+{
+	for (size_t i = 0; i < task->n_threads; i++)
+		if (task->threads[i].state == FROZEN_SEIZED)
+			return false;
+	return true;
+}
+
 /* Lets children of task run that share its memory: one of them is what it waits for. */
 static void release_children(struct cr *cr, struct freeze *freeze, struct frozen_task *task)
 {
@@ -159,17 +168,10 @@ static void release_children(struct cr *cr, struct freeze *freeze, struct frozen
 			continue;
 		log_debug(cr, "pid %d: runs until its vfork parent %d can stop", child->pid, task->pid);
 		frozen_task_detach(child, 0);
-		child->is_released = true;
+		/* One that has not come to its stop yet is let go the next time. */
+		child->is_released = is_stopped(child);
 		child->is_settled = false;
 	}
-}
-
-static bool is_stopped(const struct frozen_task *task)
-{
-	for (size_t i = 0; i < task->n_threads; i++)
-		if (task->threads[i].state == FROZEN_SEIZED)
-			return false;
-	return true;
 }
 
 static void handle_vfork(struct cr *cr, struct freeze *freeze)

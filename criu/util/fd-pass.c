@@ -132,7 +132,7 @@ int send_fd(int socket, int fd)
 
 int recv_fd(int socket)
 {
-	int fd, err = recv_fds(socket, &fd, 1);
+	int fd = -1, err = recv_fds(socket, &fd, 1);
 
 	return err < 0 ? err : fd;
 }

@@ -180,7 +180,7 @@ int spawn_wait(pid_t pid)
 
 int spawn_run(const struct spawn *spawn)
 {
-	pid_t pid;
+	pid_t pid = -1;
 	int err = spawn_start(spawn, &pid);
 
 	return err < 0 ? err : spawn_wait(pid);
@@ -220,7 +220,7 @@ int spawn_run_output(const struct spawn *spawn, size_t max, char **ret_text, siz
 	_cleanup_close_ int read_end = -1, write_end = -1;
 	struct spawn with_pipe = *spawn;
 	int pipe_fds[2], err, status;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;

@@ -73,8 +73,10 @@ static int digest_from_entry(struct image *img, const DigestEntry *entry, struct
 	if (strlen(entry->name) >= sizeof(digest->name))
 		return image_refuse(img, -EBADMSG, "field name: is too long");
 	/* Chunks of another size than ours cannot be compared as they are read. */
-	if (!entry->has_chunk_size || entry->chunk_size != IMAGE_CHUNK)
-		n = 0;
+	if (n && (!entry->has_chunk_size || entry->chunk_size != IMAGE_CHUNK))
+		return image_refuse(img, -EBADMSG, "field chunk_size: is not %u", IMAGE_CHUNK);
+	if (!n && !entry->has_crc32c && entry->size)
+		return image_refuse(img, -EBADMSG, "%s: has no digest", entry->name);
 	if (n && n != entry->size / IMAGE_CHUNK + (entry->size % IMAGE_CHUNK != 0))
 		return image_refuse(img, -EBADMSG,
 				    "field chunks: has %zu elements for %" PRIu64 " bytes", n,
@@ -125,6 +127,12 @@ static int load_source(struct image_dir *dir, unsigned int source)
 			dir->digests = grown;
 		}
 		err = digest_from_entry(img, entry, &dir->digests[dir->n_digests]);
+		/* Also what no restore reads: the list is damaged or the directory is. */
+		if (err >= 0 && faccessat(dir->fd, entry->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+			err = image_refuse(img, -EBADMSG, "field name: %s is not there",
+					   entry->name);
+			digest_release(&dir->digests[dir->n_digests]);
+		}
 		image_message_free(entry);
 		if (err < 0)
 			break;

@@ -53,5 +53,6 @@ int main(int argc, char **argv)
 	crtest_equal("event of the removed file", next(fd, &e, name), 0);
 	crtest_equal("watch of the removed file", e.wd, gone);
 	crtest_equal("next watch", crtest_must(inotify_add_watch(fd, ".", IN_CREATE)), gone + 1);
+	unlink("folder/new");
 	return crtest_end();
 }

@@ -19,9 +19,9 @@ int main(int argc, char **argv)
 	sigaddset(&mask, SIGRTMIN + 5);
 	crtest_must(sigprocmask(SIG_BLOCK, &mask, NULL));
 	crtest_must(pipe(ends));
+	fd = crtest_must(signalfd(-1, &mask, 0));
 	pid = crtest_must(fork());
 	if (!pid) {
-		fd = crtest_must(signalfd(-1, &mask, 0));
 		crtest_equal("signal", read(fd, &info, sizeof(info)), sizeof(info));
 		crtest_equal("descriptor it is about", info.ssi_fd, ends[0]);
 		_exit(crtest_child_status());

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* The check changes the files that the images speak of, so that these cannot be restored after it. */
+/* criu-variants: plain twice */
 /* Regular files and what is opened by path: flags, offsets, shared offsets, directories, O_PATH,
  * symbolic links, memory devices. */
 #include "crtest.h"
@@ -55,8 +57,9 @@ int main(int argc, char **argv)
 	crtest_equal("offset", lseek(twin, 0, SEEK_CUR), 6);
 	crtest_equal("read", read(rw, text, 4), 4);
 	crtest_same_text("text", text, "6789");
+	crtest_must(fstat(append, &st));
 	crtest_equal("write to the log", write(append, "two\n", 4), 4);
-	crtest_equal("size of the log", fstat(append, &st) < 0 ? -1 : st.st_size, 8);
+	crtest_equal("growth of the log", lseek(append, 0, SEEK_END) - st.st_size, 4);
 	crtest_equal("flags of the log",
 		     fcntl(append, F_GETFL) & (O_APPEND | O_NONBLOCK | O_ACCMODE),
 		     O_APPEND | O_NONBLOCK | O_WRONLY);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* criu-skip-compare: fdinfo */
+/* criu-skip-compare: fd.6 */
 /*
  * Removed files: contents with a hole, owner, mode, two descriptions and a mapping of one inode;
  * O_TMPFILE; a removed folder as working directory; a new file has the old name of one of them.
- * (Mount id and inode numbers of ghosts are new.)
+ * What /proc calls fd 6 is new then,
+ * because its name is taken.
  */
 #include "crtest.h"
 

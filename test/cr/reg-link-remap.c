@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* The check changes the files that the images speak of, so that these cannot be restored after it. */
+/* criu-variants: plain twice */
 /* criu-dump-options: --link-remap */
+/* criu-variants: plain twice */
 /* A file whose opened name is gone while another link is left: the same inode is open after the
- * restore, no name is left over. */
+ * restore, no name is left over.
+ * (With --leave-running the temporary name stays for the images, beside the original.) */
 #include "crtest.h"
 
 #include <sys/stat.h>

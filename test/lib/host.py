@@ -111,7 +111,9 @@ STATUS = ("Name", "Umask", "Tgid", "NStgid", "Pid", "Uid", "Gid", "Groups", "Thr
 
 
 def _normal(link):
-    """Inode numbers of nameless things are given anew."""
+    """Inode numbers of nameless things are given anew, and names of files that have none any more matter to nobody."""
+    if link.endswith(" (deleted)"):
+        return "deleted"
     return re.sub(r"^(pipe|socket|/memfd:[^ ]*|anon_inode):.*?(\[\d+\])?$", lambda m: re.sub(r"\d+", "N", m.group(0)), link)
 
 

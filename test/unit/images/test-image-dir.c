@@ -208,10 +208,15 @@ static void test_digests_find_flips(void **state)
 	assert_int_equal(image_open(dir, IMAGE_IPTABLES, 3, &img), -EBADMSG);
 	assert_int_equal(image_dir_verify(dir, "iptables-3.img"), -EBADMSG);
 	assert_int_equal(image_dir_verify(dir, "fs-7.img"), 0);
-	unlinkat(f->fd, "fs-7.img", 0);
+	renameat(f->fd, "fs-7.img", f->fd, "away");
 	assert_int_equal(image_open(dir, IMAGE_FS, 7, &img), -EBADMSG);
 	assert_non_null(strstr(image_last_error(dir), "fs-7.img: is missing"));
 	image_dir_free(dir);
+	assert_int_equal(image_dir_open_read(f->fd, 0, &dir), 0);
+	assert_int_equal(image_read_one(dir, IMAGE_INVENTORY, 0, &inventory), -EBADMSG);
+	assert_non_null(strstr(image_last_error(dir), "field name: fs-7.img is not there"));
+	image_dir_free(dir);
+	renameat(f->fd, "away", f->fd, "fs-7.img");
 
 	flip(f, "pages-1.img", 2 * IMAGE_CHUNK + 5);
 	assert_int_equal(read_pages(f, text), -EBADMSG);
