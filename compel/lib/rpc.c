@@ -133,26 +133,41 @@ int compel_rpc_fd(const struct compel_session *s)
 	return s->sock;
 }
 
+/* Returns how many had to be let go on. */
+static int look_after_all(struct compel_session *s)
+{
+	int stopped = 0;
+
+	for (size_t i = 0; i < s->nr_threads; i++) {
+		int err = 0;
+
+		if (s->threads[i]->state == THREAD_RUNNING && !s->threads[i]->is_faulted)
+			err = session_thread_look_after(s, s->threads[i]);
+		if (err < 0)
+			return err;
+		stopped += err;
+	}
+	return stopped;
+}
+
 /* Waits for something to read, while all that should run does. */
 int session_wait_answer(struct compel_session *s)
 {
 	struct pollfd pfd = {.fd = s->sock, .events = POLLIN};
 
-	for (int ms = LOOK_FIRST_MS;; ms = MIN(ms * 2, (int)LOOK_LATER_MS)) {
+	for (int ms = LOOK_FIRST_MS;; ms = ms ? MIN(ms * 2, (int)LOOK_LATER_MS) : LOOK_FIRST_MS) {
 		int n = poll(&pfd, 1, ms);
 
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
 			return session_say(s, COMPEL_ERROR, -errno, "wait for the blob's answer");
-		for (size_t i = 0; i < s->nr_threads; i++) {
-			int err = 0;
-
-			if (s->threads[i]->state == THREAD_RUNNING && !s->threads[i]->is_faulted)
-				err = session_thread_look_after(s, s->threads[i]);
-			if (err < 0)
-				return err;
-		}
+		n = look_after_all(s);
+		if (n < 0)
+			return n;
+		/* A change of the group stop makes a thread stop twice. */
+		if (n > 0)
+			ms = 0;
 	}
 }
 

@@ -363,7 +363,8 @@ int session_thread_wait_trap(struct compel_session *s, struct thread *t)
 	return wait_for(s, t, false);
 }
 
-/* Looks whether a thread that should run has stopped for another reason, and lets it go on. */
+/* Looks whether a thread that should run has stopped for another reason; 1 if it had and was let go
+ * on. */
 int session_thread_look_after(struct compel_session *s, struct thread *t)
 {
 	struct compel_stop stop;
@@ -378,7 +379,7 @@ int session_thread_look_after(struct compel_session *s, struct thread *t)
 	else if (is_fault(t, stop.signal))
 		return say_fault(s, t, stop.signal);
 	compel_resume(t->tid, stop.signal, false);
-	return 0;
+	return 1;
 }
 
 static bool is_to_be_restarted(const struct user_regs_struct *r)
