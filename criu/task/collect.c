@@ -64,7 +64,10 @@ int task_collect(struct cr *cr, struct task *task)
 		return log_refuse(cr, -EOPNOTSUPP,
 				  "pid %d: its session began outside of this pid namespace",
 				  task->pid);
-	if (task_is_alive(task))
-		namespaces_read(task->dump->proc, task->dump->namespaces);
+	if (!task_is_alive(task))
+		return 0;
+	err = namespaces_read(task->dump->proc, task->dump->namespaces);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: look at its namespaces", task->pid);
 	return 0;
 }

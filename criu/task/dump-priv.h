@@ -78,6 +78,11 @@ int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing);
 int frozen_task_seize(struct cr *cr, struct frozen_task *task);
 /* Looks, without waiting, which threads have stopped. Returns how many have not. */
 size_t frozen_task_poll(struct frozen_task *task);
+/*
+ * Finds out which of the threads that had stopped were killed since. A thread that executes a program kills all others, and waits
+ * for ever for those that their tracer has not seen dead.
+ */
+void frozen_task_recheck(struct frozen_task *task);
 /* Lets all threads go; signo as for compel_detach(). */
 void frozen_task_detach(struct frozen_task *task, int signo);
 

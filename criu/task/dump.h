@@ -142,7 +142,8 @@ int task_peek_rest(struct cr *cr, struct task *task);
 int task_collect(struct cr *cr, struct task *task);
 int thread_collect(struct cr *cr, struct thread *thread);
 void thread_collect_end(struct thread *thread);
-void namespaces_read(int proc, uint64_t ret[NS_INDEXES]);
+/* Inodes of the namespaces of a task; 0 or -errno, unlogged (a task that is ending has none). */
+int namespaces_read(int proc, uint64_t ret[NS_INDEXES]);
 /* Refuses namespaces other than the tool's own. */
 int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]);
 /* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be dumped. */

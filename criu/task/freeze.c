@@ -174,10 +174,14 @@ static void release_children(struct cr *cr, struct freeze *freeze, struct frozen
 	}
 }
 
-static void handle_vfork(struct cr *cr, struct freeze *freeze)
+/* Somebody does not stop: is it waiting for what we have stopped? */
+static void handle_stall(struct cr *cr, struct freeze *freeze)
 {
 	for (size_t i = 0; i < freeze->n_tasks; i++) {
 		struct frozen_task *task = freeze->tasks[i];
+
+		if (!is_stopped(task))
+			frozen_task_recheck(task);
 
 		for (size_t t = 0; t < task->n_threads; t++) {
 			if (task->threads[t].state != FROZEN_SEIZED ||
@@ -227,7 +231,7 @@ static int wait_stopped(struct cr *cr, struct freeze *freeze)
 			stalled = time_now_us() + STALL_US;
 		n_before = n;
 		if (time_now_us() > stalled) {
-			handle_vfork(cr, freeze);
+			handle_stall(cr, freeze);
 			stalled = time_now_us() + STALL_US;
 		}
 		/* Most stop within microseconds, as soon as they get a CPU. */

@@ -46,17 +46,24 @@ struct kobj_ids {
 	uint64_t own[NS_INDEXES]; /* inodes of the namespaces of this tool, 0: the kernel has no such kind */
 };
 
-void namespaces_read(int proc, uint64_t ret[NS_INDEXES])
+int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 {
 	struct stat st;
 
-	for (size_t i = 0; i < NS_INDEXES; i++)
-		ret[i] = fstatat(proc, namespaces[i].file, &st, 0) == 0 ? st.st_ino : 0;
+	for (size_t i = 0; i < NS_INDEXES; i++) {
+		int err = fstatat(proc, namespaces[i].file, &st, 0) < 0 ? -errno : 0;
+
+		/* A kernel without this kind has no such file; one that is there and says so is of a task that ends. */
+		if (err < 0 && (err != -ENOENT || i == NS_PID))
+			return err;
+		ret[i] = err < 0 ? 0 : st.st_ino;
+	}
 	/* Before its first child appears there, only this file tells of a namespace made by unshare(2). */
 	for (size_t i = 0; i < ARRAY_SIZE(for_children); i++)
 		if (fstatat(proc, for_children[i].file, &st, 0) == 0 &&
 		    st.st_ino != ret[for_children[i].index])
 			ret[for_children[i].index] = UINT64_MAX;
+	return 0;
 }
 
 /*
@@ -110,8 +117,10 @@ int kobj_ids_start(struct cr *cr)
 	proc = proc_open(self);
 	if (proc < 0)
 		return log_err(cr, proc, "pid %d: open our own folder in /proc", self);
-	namespaces_read(proc, ids->own);
+	err = namespaces_read(proc, ids->own);
 	close(proc);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: look at our own namespaces", self);
 	number_namespaces(ids, entry, ids->own);
 	return 0;
 }

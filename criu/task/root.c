@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/options.h"
@@ -51,6 +51,9 @@ static int check_kind(struct cr *cr, pid_t pid, const struct proc_stat *stat,
 		log_remedy(cr, "give --tree %d", status->tgid);
 		return err;
 	}
+	if (stat->state == 'Z' && stat->num_threads > 1)
+		return log_refuse(cr, -EOPNOTSUPP,
+				  "pid %d: its main thread has exited while others go on", pid);
 	if (stat->state == 'Z' || stat->state == 'X') {
 		err = log_refuse(cr, -ESRCH, "pid %d: is a zombie: it has ended already", pid);
 		log_remedy(cr, "give the pid of a process that is alive");
@@ -94,15 +97,45 @@ static int check_tracer(struct cr *cr, pid_t pid, pid_t tracer)
 	return err;
 }
 
+/* How often, every millisecond, a process is looked at again that is in the middle of execve(2). */
+#define EXEC_TRIES 100
+
+static void pause_ms(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/*
+ * While a thread other than the main one executes a program, the main one is dead for a moment, before the new one takes its place.
+ * A main thread that has just exited looks the same, but stays so.
+ */
+static int read_stat(int dir, struct proc_stat *ret)
+{
+	int err = proc_read_stat(dir, ret);
+
+	for (int i = 0; i < EXEC_TRIES && err == 0 && ret->state == 'Z' && ret->num_threads > 1; i++) {
+		pause_ms();
+		err = proc_read_stat(dir, ret);
+	}
+	return err;
+}
+
 /* /proc/PID/mem opens for who may attach with ptrace(2), and for nobody else; to open it changes nothing. */
 static int check_permission(struct cr *cr, pid_t pid, int dir)
 {
-	_cleanup_close_ int fd = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
-	int err;
+	int fd = -1, err = -ESRCH;
 
-	if (fd >= 0)
+	for (int i = 0; i < EXEC_TRIES && err == -ESRCH; i++) {
+		if (i)
+			pause_ms();
+		fd = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
+		err = fd < 0 ? -errno : 0;
+	}
+	if (fd >= 0) {
+		close(fd);
 		return 0;
-	err = log_err(cr, -errno, "pid %d: may not be traced", pid);
+	}
+	err = log_err(cr, err, "pid %d: may not be traced", pid);
 	log_remedy(cr, "run as root, or as the owner of the process with CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE");
 	return err;
 }
@@ -123,8 +156,8 @@ static int check_namespaces(struct cr *cr, pid_t pid, int dir)
 {
 	uint64_t theirs[NS_INDEXES];
 
-	namespaces_read(dir, theirs);
-	return namespaces_check(cr, pid, theirs);
+	/* What cannot be read now is looked at again when the task stands still. */
+	return namespaces_read(dir, theirs) < 0 ? 0 : namespaces_check(cr, pid, theirs);
 }
 
 int root_check(struct cr *cr, pid_t pid)
@@ -136,7 +169,7 @@ int root_check(struct cr *cr, pid_t pid)
 
 	if (pid <= 0)
 		return log_refuse(cr, -EINVAL, "pid %d: is no pid", pid);
-	err = dir < 0 ? dir : proc_read_stat(dir, &stat);
+	err = dir < 0 ? dir : read_stat(dir, &stat);
 	if (err == -ESRCH || err == -ENOENT) {
 		err = log_refuse(cr, -ESRCH, "pid %d: there is no such process", pid);
 		log_remedy(cr, "give the pid of a process that is alive");

@@ -25,6 +25,9 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+/* How often a thread is asked again that can be neither seized nor seen to be dead. */
+#define SEIZE_TRIES 20
+
 struct frozen_task *frozen_task_new(pid_t pid)
 {
 	struct frozen_task *task = xcalloc(1, sizeof(*task));
@@ -63,7 +66,18 @@ static void thread_gone(struct frozen_thread *thread)
 	thread->state = FROZEN_GONE;
 }
 
-/* PTRACE_SEIZE was refused: the thread is dead, or traced, or none of our business. */
+/* Told to stop; it is seized already. */
+static void thread_interrupt(struct frozen_thread *thread)
+{
+	thread->state = FROZEN_SEIZED;
+	if (compel_interrupt(thread->tid) < 0)
+		thread_gone(thread);
+}
+
+/*
+ * PTRACE_SEIZE was refused: the thread is dead, or traced, or none of our business. A thread that executed a program has its
+ * tracer still, but the number of the main thread.
+ */
 static int seize_refused(struct cr *cr, struct frozen_task *task, struct frozen_thread *thread)
 {
 	_cleanup_close_ int dir = proc_open_task(task->proc, thread->tid);
@@ -85,11 +99,10 @@ static int seize_refused(struct cr *cr, struct frozen_task *task, struct frozen_
 	}
 	state = status.state;
 	tracer = status.tracer_pid;
-	if (state == 'Z' && status.threads > 1)
-		err = log_refuse(cr, -EOPNOTSUPP,
-				 "pid %d: the main thread has exited while others go on", task->pid);
-	else if (state == 'Z' || state == 'X')
+	if (state == 'Z' || state == 'X')
 		thread->state = FROZEN_GONE;
+	else if (tracer == getpid())
+		thread_interrupt(thread);
 	else if (tracer)
 		err = log_refuse(cr, -EBUSY, "pid %d: thread %d is already traced by pid %d",
 				 task->pid, thread->tid, tracer);
@@ -99,11 +112,28 @@ static int seize_refused(struct cr *cr, struct frozen_task *task, struct frozen_
 	return err;
 }
 
+/* Alive, and nobody's: what was refused may succeed the next time. */
+static bool is_unclear(const struct frozen_task *task, const struct frozen_thread *thread)
+{
+	_cleanup_close_ int dir = proc_open_task(task->proc, thread->tid);
+	struct proc_status status;
+	bool is_unclear;
+
+	if (dir < 0 || proc_read_status(dir, &status) < 0)
+		return false;
+	is_unclear = status.state != 'Z' && status.state != 'X' && !status.tracer_pid;
+	proc_status_release(&status);
+	return is_unclear;
+}
+
 static int thread_seize(struct cr *cr, struct frozen_task *task, struct frozen_thread *thread)
 {
 	struct compel_stop stop;
 	int err = compel_seize(thread->tid, 0);
 
+	/* In the middle of execve(2) it may be refused for a moment. */
+	for (int i = 0; err == -EPERM && i < SEIZE_TRIES && is_unclear(task, thread); i++)
+		err = compel_seize(thread->tid, 0);
 	if (err == -ESRCH) {
 		thread->state = FROZEN_GONE;
 		return 0;
@@ -120,8 +150,7 @@ static int thread_seize(struct cr *cr, struct frozen_task *task, struct frozen_t
 		thread->stop_signo = stop.kind == COMPEL_STOP_GROUP ? stop.signal : 0;
 		return 0;
 	}
-	if (compel_interrupt(thread->tid) < 0)
-		thread_gone(thread);
+	thread_interrupt(thread);
 	return 0;
 }
 
@@ -137,6 +166,16 @@ int frozen_task_seize(struct cr *cr, struct frozen_task *task)
 			return err;
 	}
 	return 0;
+}
+
+void frozen_task_recheck(struct frozen_task *task)
+{
+	for (size_t i = 0; i < task->n_threads; i++)
+		if (task->threads[i].state == FROZEN_STOPPED &&
+		    compel_wait_stop(task->threads[i].tid, 0, NULL) == -ESRCH) {
+			thread_gone(&task->threads[i]);
+			task->is_settled = false;
+		}
 }
 
 size_t frozen_task_poll(struct frozen_task *task)
@@ -201,7 +240,8 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 	for (size_t i = 0; i < n; i++) {
 		struct frozen_thread *known = find_thread(task, i, tids[i]);
 
-		if (known)
+		/* One that is gone and listed is dead still, or another one has its number by now. */
+		if (known && known->state != FROZEN_GONE)
 			threads[i] = *known;
 		else
 			threads[i].tid = tids[i];
