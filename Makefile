@@ -8,7 +8,8 @@ B       ?= build
 VERSION := 4.2
 ARCH    := $(shell uname -m)
 Q       := $(if $(V),,@)
-say      = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
+SILENT  := $(findstring s,$(firstword -$(MAKEFLAGS)))
+say      = $(if $(V)$(SILENT),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 CC       ?= gcc
 HOSTCC   := $(CC)
