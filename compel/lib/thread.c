@@ -134,6 +134,27 @@ static bool take_from_pool(struct compel_session *s, bool is_main, struct dead *
 	return true;
 }
 
+/*
+ * Pages that were used the last time are touched, and zero again; without them each session would
+ * take others, and the task would grow. Those between them and the stack pointer, where the last
+ * calls left their frames, are not.
+ */
+static void extend_pool(struct compel_session *s, const struct vma *vma, uint64_t sp)
+{
+	uint64_t words[PAGE / sizeof(uint64_t)];
+
+	if (!vma || !vma->is_stack || s->pool_end <= vma->start || s->pool_end > vma->end)
+		return;
+	while (s->pool_end + 2 * PAGE <= sp) {
+		if (session_memory_read(s->pid, s->pool_end, words, sizeof(words)) < 0)
+			return;
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			if (words[i])
+				return;
+		s->pool_end += PAGE;
+	}
+}
+
 static bool take_below_sp(struct compel_session *s, const struct vma *vma, uint64_t sp,
 			  struct dead *dead)
 {
@@ -160,6 +181,8 @@ static int find_dead(struct compel_session *s, struct thread *t, struct dead *de
 
 	if (!session_thread_is_main(s, t) && is_stack && take_below_sp(s, vma, sp, dead))
 		return 0;
+	if (session_thread_is_main(s, t))
+		extend_pool(s, vma, sp);
 	if (take_from_pool(s, session_thread_is_main(s, t), dead))
 		return 0;
 	if (!take_below_sp(s, vma, sp, dead))
