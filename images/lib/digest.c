@@ -143,14 +143,16 @@ static int load_source(struct image_dir *dir, unsigned int source)
 
 int digests_load(struct image_dir *dir)
 {
+	bool is_new;
 	int err = 0;
 
 	if (dir->is_writer || dir->opener || dir->flags & IMAGE_DIR_NO_VERIFY)
 		return 0;
 	pthread_mutex_lock(&dir->load_lock);
+	is_new = dir->n_loaded < SOURCES;
 	for (; dir->n_loaded < SOURCES && err >= 0; dir->n_loaded += err >= 0)
 		err = load_source(dir, dir->n_loaded);
-	if (dir->n_digests)
+	if (is_new && dir->n_digests)
 		qsort(dir->digests, dir->n_digests, sizeof(*dir->digests), compare_names);
 	pthread_mutex_unlock(&dir->load_lock);
 	return err < 0 ? err : 0;
