@@ -89,7 +89,7 @@ static void try_fds(struct compel_session *s)
 
 void inject_once(pid_t pid, int flags)
 {
-	struct compel_options options = {.log = print_line};
+	struct compel_options options = {.log = flags & INJECT_UNSAFE ? NULL : print_line};
 	struct compel_layout layout = {.threads = 5};
 	struct compel_session *s;
 	struct threads threads;

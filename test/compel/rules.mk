@@ -16,7 +16,7 @@ $(CT)/bare: test/compel/bare.c
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WARN) -Wno-missing-prototypes -O2 $(CPPFLAGS) -ffreestanding -fno-stack-protector -static -nostdlib \
-		-fno-pic -no-pie -fcf-protection=none -o $@ $<
+		-fno-pic -fcf-protection=none -o $@ $<
 
 $(CT)/kill $(CT)/try: $(CT)/%: $(call obj,test/compel/%.c $(compel-test-src)) $(B)/lib/libcompel.a
 	$(call say,LINK,$@)

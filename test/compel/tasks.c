@@ -49,7 +49,7 @@ static bool is_listed(const struct threads *threads, pid_t tid)
 
 static void stop_one(struct threads *threads, pid_t tid)
 {
-	int err = compel_seize(tid, 0);
+	int err = compel_seize(tid, geteuid() == 0 ? COMPEL_SEIZE_SUSPEND_SECCOMP : 0);
 
 	if (err == 0)
 		err = compel_interrupt(tid);

@@ -226,6 +226,21 @@ static void try_bare(const char *dir)
 	victim_stop(&v);
 }
 
+/* Filters of a process do not hold for what it is made to do, and hold again after it. */
+static void try_sandbox(const char *dir)
+{
+	static const char *const kinds[] = {"compute", "nanosleep", "sandbox", NULL};
+	struct victim v;
+
+	if (geteuid() != 0)
+		return;
+	victim_start(&v, program_at(dir, "victim"), kinds);
+	for (int i = 0; i < 30; i++)
+		inject_once(v.pid, 0);
+	expect_well(&v);
+	victim_stop(&v);
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -354,6 +369,8 @@ int main(int argc, char **argv)
 		try_fault(dir);
 	else if (strcmp(name, "death") == 0)
 		try_death(dir);
+	else if (strcmp(name, "sandbox") == 0)
+		try_sandbox(dir);
 	else if (strcmp(name, "bare") == 0)
 		try_bare(dir);
 	else if (strcmp(name, "speed") == 0)
@@ -361,6 +378,7 @@ int main(int argc, char **argv)
 	else if (strcmp(name, "threads") == 0)
 		time_threads(dir);
 	else
-		die("usage: try kinds|stopped|signals|stops|fault|death|bare|speed DIRECTORY");
+		die("usage: try kinds|stopped|signals|stops|fault|death|sandbox|bare|speed "
+		    "DIRECTORY");
 	return 0;
 }

@@ -13,7 +13,9 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,6 +27,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,6 +136,25 @@ static void round_sleep(struct work *w)
 	pause();
 }
 
+/* From now on whoever maps memory or makes sockets in this process kills it. */
+static void round_sandbox(struct work *w)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socketpair, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	const struct sock_fprog program = {sizeof(code) / sizeof(code[0]), (void *)code};
+
+	if (!w->next++ && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+			   syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
+				   &program) != 0))
+		fail("seccomp: %s", strerror(errno));
+	round_nanosleep(w);
+}
+
 static void prepare(struct work *w)
 {
 	static const struct timespec settle = {0, 1000000};
@@ -167,7 +189,7 @@ static const struct {
 } kinds[] = {
 	{"compute", round_compute}, {"nanosleep", round_nanosleep}, {"futex", round_futex},
 	{"poll", round_poll},       {"epoll", round_epoll},         {"pipe", round_pipe},
-	{"sleep", round_sleep},
+	{"sleep", round_sleep},     {"sandbox", round_sandbox},
 };
 
 static void *find_kind(const char *name)
