@@ -44,6 +44,7 @@ struct frozen_task {
 };
 
 struct freezer;
+struct watch;
 
 /* Off cr->dump->freeze; freeze.c. */
 struct freeze {
@@ -53,6 +54,7 @@ struct freeze {
 	uint64_t deadline; /* microseconds, 0: none */
 	bool somebody_died;
 	struct freezer *cgroup; /* freezer.c */
+	struct watch *watch;    /* watch.c; while processes with more than one thread are being seized */
 };
 
 void freeze_free(struct freeze *freeze);
@@ -79,12 +81,20 @@ int frozen_task_seize(struct cr *cr, struct frozen_task *task);
 /* Looks, without waiting, which threads have stopped. Returns how many have not. */
 size_t frozen_task_poll(struct frozen_task *task);
 /*
- * Finds out which of the threads that had stopped were killed since. A thread that executes a program kills all others, and waits
+ * Finds out which of the threads that had stopped were killed since, or replaced. A thread that executes a program kills all others, and waits
  * for ever for those that their tracer has not seen dead.
  */
 void frozen_task_recheck(struct frozen_task *task);
 /* Lets all threads go; signo as for compel_detach(). */
 void frozen_task_detach(struct frozen_task *task, int signo);
+
+/* watch.c: keeps the calling thread from being stuck in PTRACE_SEIZE */
+
+/* 0 or -errno. */
+int watch_start(struct watch **ret_watch);
+/* A call that may be stuck begins, for a thread of process pid; 0: it is over. */
+void watch_call(struct watch *watch, pid_t pid);
+void watch_stop(struct watch *watch);
 
 /* root.c: may the tree with this root be dumped? Touches nothing. 0 or -errno, logged. */
 int root_check(struct cr *cr, pid_t pid);

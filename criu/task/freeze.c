@@ -374,6 +374,7 @@ int tree_freeze(struct cr *cr)
 	err = freezer_freeze(cr, freeze->deadline, &freeze->cgroup);
 	if (err == 0)
 		err = stop_all(cr, freeze);
+	watch_stop(TAKE_PTR(freeze->watch));
 	stats_end(cr->stats, STATS_FREEZING_TIME);
 	if (err < 0)
 		return err;

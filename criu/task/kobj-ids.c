@@ -60,7 +60,7 @@ int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 	}
 	/* Before its first child appears there, only this file tells of a namespace made by unshare(2). */
 	for (size_t i = 0; i < ARRAY_SIZE(for_children); i++)
-		if (fstatat(proc, for_children[i].file, &st, 0) == 0 &&
+		if (ret[for_children[i].index] && fstatat(proc, for_children[i].file, &st, 0) == 0 &&
 		    st.st_ino != ret[for_children[i].index])
 			ret[for_children[i].index] = UINT64_MAX;
 	return 0;
@@ -149,6 +149,9 @@ int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]
 	for (size_t i = 0; i < NS_INDEXES; i++) {
 		int err;
 
+		/* None at all has a task that is ending, or about to be replaced by another thread in execve(2). */
+		if (theirs[i] == 0)
+			continue;
 		if (i == NS_TIME ? is_time_of_tree(cr, theirs[i])
 				 : theirs[i] == cr->dump->ids->own[i])
 			continue;

@@ -99,6 +99,8 @@ static int check_tracer(struct cr *cr, pid_t pid, pid_t tracer)
 
 /* How often, every millisecond, a process is looked at again that is in the middle of execve(2). */
 #define EXEC_TRIES 100
+/* The same for what looks like the death of the whole process. */
+#define DEATH_TRIES 10
 
 static void pause_ms(void)
 {
@@ -113,7 +115,9 @@ static int read_stat(int dir, struct proc_stat *ret)
 {
 	int err = proc_read_stat(dir, ret);
 
-	for (int i = 0; i < EXEC_TRIES && err == 0 && ret->state == 'Z' && ret->num_threads > 1; i++) {
+	for (int i = 0; err == 0 && ret->state == 'Z'; i++) {
+		if (i >= (ret->num_threads == 1 ? DEATH_TRIES : EXEC_TRIES))
+			break;
 		pause_ms();
 		err = proc_read_stat(dir, ret);
 	}

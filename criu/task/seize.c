@@ -126,14 +126,31 @@ static bool is_unclear(const struct frozen_task *task, const struct frozen_threa
 	return is_unclear;
 }
 
+/* Waits, as the kernel has it, for the end of an execve(2) in the process. */
+static int seize_watched(struct cr *cr, const struct frozen_task *task, pid_t tid)
+{
+	struct freeze *freeze = cr->dump->freeze;
+	int err;
+
+	if (task->n_threads > 1 && !freeze->watch) {
+		err = watch_start(&freeze->watch);
+		if (err < 0)
+			return err;
+	}
+	watch_call(freeze->watch, task->pid);
+	err = compel_seize(tid, 0);
+	watch_call(freeze->watch, 0);
+	return err;
+}
+
 static int thread_seize(struct cr *cr, struct frozen_task *task, struct frozen_thread *thread)
 {
 	struct compel_stop stop;
-	int err = compel_seize(thread->tid, 0);
+	int err = seize_watched(cr, task, thread->tid);
 
 	/* In the middle of execve(2) it may be refused for a moment. */
 	for (int i = 0; err == -EPERM && i < SEIZE_TRIES && is_unclear(task, thread); i++)
-		err = compel_seize(thread->tid, 0);
+		err = seize_watched(cr, task, thread->tid);
 	if (err == -ESRCH) {
 		thread->state = FROZEN_GONE;
 		return 0;
@@ -170,18 +187,29 @@ int frozen_task_seize(struct cr *cr, struct frozen_task *task)
 
 void frozen_task_recheck(struct frozen_task *task)
 {
-	for (size_t i = 0; i < task->n_threads; i++)
-		if (task->threads[i].state == FROZEN_STOPPED &&
-		    compel_wait_stop(task->threads[i].tid, 0, NULL) == -ESRCH) {
-			thread_gone(&task->threads[i]);
-			task->is_settled = false;
-		}
+	for (size_t i = 0; i < task->n_threads; i++) {
+		struct frozen_thread *thread = &task->threads[i];
+		int err;
+
+		if (thread->state != FROZEN_STOPPED)
+			continue;
+		err = compel_wait_stop(thread->tid, 0, NULL);
+		if (err == 0)
+			continue;
+		task->is_settled = false;
+		/* Under the number of the main thread there is another one now, which had not stopped yet. */
+		if (err == -ETIMEDOUT)
+			thread_interrupt(thread);
+		else
+			thread_gone(thread);
+	}
 }
 
 size_t frozen_task_poll(struct frozen_task *task)
 {
 	struct compel_stop stop;
 	size_t n_running = 0;
+	bool is_changed = false;
 
 	for (size_t i = 0; i < task->n_threads; i++) {
 		struct frozen_thread *thread = &task->threads[i];
@@ -198,8 +226,12 @@ size_t frozen_task_poll(struct frozen_task *task)
 		} else {
 			thread_gone(thread);
 			task->is_settled = false;
+			is_changed = true;
 		}
 	}
+	/* It may have gone on as the main thread, or have been killed with the others, by execve(2). */
+	if (is_changed)
+		frozen_task_recheck(task);
 	return n_running;
 }
 
