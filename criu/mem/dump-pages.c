@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Dump, third part: bytes. All page maps are made first; then each pages file is cut into parts of
- * a few MiB, and any worker takes any part: process_vm_readv(2) into a buffer that stays in the
- * CPU's cache, checksum, pwrite(2) at the offset that follows from the page map. So the order of
- * files is fixed while that of bytes is not, the tool's own memory does not depend on the task's,
- * and page cache is charged to the tool.
- *
- * /proc/PID/mem takes twice as long, and is for pages that the task may not read itself, and for
- * those it shares with other tasks after a fork: process_vm_readv(2) pins pages, and the kernel
- * gives the task a copy of its own of such a page before that.
+ * a few MiB, and any worker takes any part: it reads (page-read.c) into a buffer that stays in the
+ * CPU's cache, computes the checksum, and has it written (page-write.c) at the offset that follows
+ * from the page map. So the order of files is fixed while that of bytes is not, the tool's own
+ * memory does not depend on the task's, and page cache is charged to the tool.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
@@ -25,10 +17,11 @@
 #include "images/lib/image.h"
 #include "mem/mem-priv.h"
 #include "mem/objects.h"
+#include "mem/page-read.h"
+#include "mem/page-write.h"
 #include "run.h"
 #include "task/task.h"
 #include "util/alloc.h"
-#include "util/fd.h"
 #include "util/log.h"
 #include "util/pool.h"
 #include "util/report.h"
@@ -38,9 +31,6 @@
 
 /* A part: a multiple of the chunk that digests are of. */
 #define PART_SIZE (4 * (uint64_t)IMAGE_CHUNK)
-/* Of a worker's buffer. Half of it or twice as much is slower here (L2 has 512 KiB). */
-#define BUFFER_SIZE (256 * 1024)
-#define MAX_PIECES  (BUFFER_SIZE / MEM_PAGE)
 
 /* A task or an object, with a page map and a pages file. */
 struct source {
@@ -49,9 +39,9 @@ struct source {
 	const struct pages *pages;
 	uint32_t pages_id;
 	struct image *img;
-	size_t n_parts;
-	int pagemap_fd, mem_fd; /* of a task */
-	_Atomic size_t n_left;  /* parts that are not written yet */
+	struct page_reader reader;
+	struct page_writer writer;
+	_Atomic uint64_t n_left; /* bytes that are not written yet */
 };
 
 struct part {
@@ -65,7 +55,7 @@ struct page_dump {
 	size_t n_sources;
 	struct part *parts;
 	size_t n_parts, capacity;
-	char **buffers;       /* by worker */
+	struct page_buffers *buffers;
 	pthread_mutex_t lock; /* of source.img */
 };
 
@@ -126,142 +116,7 @@ static int write_page_map(void *ctx, size_t index, size_t worker)
 
 /* --- bytes --- */
 
-/* Page map entries of a stretch of a task's memory (proc_pid_pagemap(5)). */
-#define WINDOW_PAGES      512
-#define PM_MMAP_EXCLUSIVE (1ull << 56)
-
-struct window {
-	uint64_t start, end;
-	uint64_t entries[WINDOW_PAGES];
-};
-
-/* Is the page mapped by this task alone? Where the kernel does not tell, it is. */
-static bool is_exclusive(int pagemap_fd, struct window *window, uint64_t address)
-{
-	if (address < window->start || address >= window->end) {
-		ssize_t n = pread_all(pagemap_fd, window->entries, sizeof(window->entries),
-				      (off_t)(address / MEM_PAGE * 8));
-
-		window->start = address;
-		window->end = address + (n > 0 ? n / 8 * MEM_PAGE : 0);
-		if (window->end == address)
-			return true;
-	}
-	return window->entries[(address - window->start) / MEM_PAGE] & PM_MMAP_EXCLUSIVE;
-}
-
-/* Splits pieces where they begin and cease to be shared with other tasks; a piece has a page at
- * least. */
-static size_t split_shared(const struct source *source, struct window *window,
-			   const struct pages_piece *pieces, size_t n, struct pages_piece *ret)
-{
-	size_t n_ret = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		uint64_t end = pieces[i].address + pieces[i].size;
-
-		for (uint64_t at = pieces[i].address; at < end; at += MEM_PAGE) {
-			uint32_t flags = pieces[i].flags;
-
-			if (!is_exclusive(source->pagemap_fd, window, at))
-				flags |= PAGES_FORCED;
-			if (at > pieces[i].address && ret[n_ret - 1].flags == flags)
-				ret[n_ret - 1].size += MEM_PAGE;
-			else
-				ret[n_ret++] = (struct pages_piece){at, MEM_PAGE, flags};
-		}
-	}
-	return n_ret;
-}
-
-static int read_forced(struct cr *cr, const struct source *source, char *buffer, uint64_t address,
-		       uint64_t size)
-{
-	ssize_t n = pread_all(source->mem_fd, buffer, size, (off_t)address);
-
-	if (n == (ssize_t)size)
-		return 0;
-	address += n < 0 ? 0 : n;
-	return log_err(cr, n < 0 ? (int)n : -EFAULT, "pid %d: read its memory at %" PRIx64,
-		       source->task->host_pid, address);
-}
-
-/* Pieces from the first on that need no force: how many bytes were read, which may be fewer than
- * they have. */
-static ssize_t read_plain(const struct task *task, char *buffer, const struct pages_piece *pieces,
-			  size_t n)
-{
-	struct iovec remote[MAX_PIECES];
-	struct iovec local = {buffer, 0};
-	size_t n_remote = 0;
-	ssize_t done;
-
-	for (; n_remote < n && !(pieces[n_remote].flags & PAGES_FORCED); n_remote++) {
-		remote[n_remote].iov_base = (void *)(uintptr_t)pieces[n_remote].address;
-		remote[n_remote].iov_len = pieces[n_remote].size;
-		local.iov_len += pieces[n_remote].size;
-	}
-	done = n_remote ? process_vm_readv(task->host_pid, &local, 1, remote, n_remote, 0) : 0;
-	return done < 0 ? -errno : done;
-}
-
-static int read_task(struct cr *cr, const struct source *source, char *buffer,
-		     const struct pages_piece *pieces, size_t n)
-{
-	for (size_t i = 0; i < n;) {
-		ssize_t done = read_plain(source->task, buffer, pieces + i, n - i);
-
-		if (done < 0 && done != -EFAULT)
-			return log_err(cr, (int)done, "pid %d: read its memory at %" PRIx64,
-				       source->task->host_pid, pieces[i].address);
-		for (; i < n && done > 0 && (uint64_t)done >= pieces[i].size; i++) {
-			done -= pieces[i].size;
-			buffer += pieces[i].size;
-		}
-		/* The next has to be forced, or could not be read in another way, or not all of it.
-		 */
-		if (i < n && (done > 0 || pieces[i].flags & PAGES_FORCED || done == -EFAULT)) {
-			uint64_t skip = done > 0 ? done : 0;
-			int err = read_forced(cr, source, buffer + skip, pieces[i].address + skip,
-					      pieces[i].size - skip);
-
-			if (err)
-				return err;
-			buffer += pieces[i++].size;
-		}
-	}
-	return 0;
-}
-
-/* The last page of an object may lie in it only in part; the rest is zero. */
-static int read_object(struct cr *cr, const struct mem_object *object, char *buffer,
-		       const struct pages_piece *pieces, size_t n)
-{
-	for (size_t i = 0; i < n; buffer += pieces[i].size, i++) {
-		ssize_t done =
-			pread_all(object->fd, buffer, pieces[i].size, (off_t)pieces[i].address);
-
-		if (done < 0)
-			return log_err(cr, (int)done,
-				       "shared memory %s (%" PRIu64 "): read at %" PRIx64,
-				       object->name, object->shmid, pieces[i].address);
-		memset(buffer + done, 0, pieces[i].size - done);
-	}
-	return 0;
-}
-
-static int open_task(struct cr *cr, struct source *source)
-{
-	int dir = task_proc_fd(source->task);
-
-	source->pagemap_fd = openat(dir, "pagemap", O_RDONLY | O_CLOEXEC);
-	source->mem_fd = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
-	if (source->pagemap_fd < 0 || source->mem_fd < 0)
-		return log_err(cr, -errno, "pid %d: open its memory", source->task->host_pid);
-	return 0;
-}
-
-/* By whoever writes the first part. */
+/* By whoever reads the first part. */
 static int open_source(struct page_dump *dump, struct source *source)
 {
 	int err = 0;
@@ -271,29 +126,23 @@ static int open_source(struct page_dump *dump, struct source *source)
 		err = image_create(dump->cr->images, IMAGE_PAGES, source->pages_id, &source->img);
 		if (err)
 			err = image_failed(dump->cr, err);
-		else if (source->task)
-			err = open_task(dump->cr, source);
+		else
+			err = page_reader_open(dump->cr, &source->reader);
+		/* The descriptor is made here, before several threads ask for it. */
+		if (!err && image_fd(source->img) < 0)
+			err = image_failed(dump->cr, image_fd(source->img));
 	}
 	pthread_mutex_unlock(&dump->lock);
 	return err;
 }
 
-/* By whoever has written the last. */
+/* By whoever has written the last byte. */
 static int close_source(struct cr *cr, struct source *source)
 {
 	int err = image_close(TAKE_PTR(source->img));
 
-	close_at(&source->pagemap_fd);
-	close_at(&source->mem_fd);
-	source->pagemap_fd = source->mem_fd = -1;
+	page_reader_close(&source->reader);
 	return err ? image_failed(cr, err) : 0;
-}
-
-static char *buffer_of(struct page_dump *dump, size_t worker)
-{
-	if (!dump->buffers[worker])
-		dump->buffers[worker] = xmalloc(BUFFER_SIZE);
-	return dump->buffers[worker];
 }
 
 /* Up to a buffer full of what comes next: number of pieces, and their bytes. */
@@ -303,54 +152,64 @@ static size_t gather(const struct pages *pages, struct pages_cursor *cursor, uin
 	uint64_t size = 0;
 	size_t n = 0;
 
-	while (size < max && n < MAX_PIECES &&
+	while (size < max && n < PAGE_MAX_PIECES &&
 	       pages_next(pages, cursor, max - size, &ret_pieces[n]))
 		size += ret_pieces[n++].size;
 	*ret_size = size;
 	return n;
 }
 
-static int read_source(struct cr *cr, const struct source *source, char *buffer,
-		       struct window *window, const struct pages_piece *pieces, size_t n)
+/* Fills the buffer, digests it while it is in the cache, and has it written. Takes the buffer. */
+static int move_pieces(struct page_dump *dump, struct source *source, struct page_window *window,
+		       struct page_buffer *buffer, const struct pages_piece *pieces, size_t n)
 {
-	struct pages_piece apart[MAX_PIECES];
+	struct cr *cr = dump->cr;
+	uint64_t written;
+	int err;
 
-	if (source->object)
-		return read_object(cr, source->object, buffer, pieces, n);
-	n = split_shared(source, window, pieces, n, apart);
-	return read_task(cr, source, buffer, apart, n);
+	err = page_reader_read(cr, &source->reader, window, buffer->data, pieces, n);
+	if (!err) {
+		err = image_pages_digest(source->img, buffer->data, buffer->size, buffer->offset);
+		err = err ? image_failed(cr, err) : 0;
+	}
+	if (err) {
+		page_buffers_give(dump->buffers, buffer);
+		return err;
+	}
+	err = page_writer_put(dump->buffers, &source->writer, source->img, buffer, &written);
+	if (err)
+		return log_err(cr, err, "%s: write", image_file_name(source->img));
+	if (!written)
+		return 0;
+	progress_add(cr, written);
+	if (atomic_fetch_sub(&source->n_left, written) == written)
+		return close_source(cr, source);
+	return 0;
 }
 
-static int write_part(void *ctx, size_t index, size_t worker)
+static int move_part(void *ctx, size_t index, size_t worker)
 {
 	struct page_dump *dump = ctx;
-	struct cr *cr = dump->cr;
 	const struct part *part = &dump->parts[index];
 	struct source *source = part->source;
 	struct pages_cursor cursor = part->from;
 	uint64_t end = MIN(cursor.offset + PART_SIZE, source->pages->n_present * MEM_PAGE);
-	char *buffer = buffer_of(dump, worker);
-	struct window window = {0};
+	struct page_window window = {0};
 	int err = open_source(dump, source);
 
 	while (!err && cursor.offset < end) {
-		struct pages_piece pieces[MAX_PIECES];
-		uint64_t offset = cursor.offset, size;
-		size_t n = gather(source->pages, &cursor, MIN(end - offset, (uint64_t)BUFFER_SIZE),
-				  pieces, &size);
+		struct pages_piece pieces[PAGE_MAX_PIECES];
+		struct page_buffer *buffer;
+		uint64_t max = MIN(end - cursor.offset, (uint64_t)PAGE_BUFFER_SIZE);
+		size_t n;
 
-		if (plan_is_cancelled(cr))
+		if (plan_is_cancelled(dump->cr))
 			return -ECANCELED;
-		err = read_source(cr, source, buffer, &window, pieces, n);
-		if (err)
-			return err;
-		err = image_pages_write(source->img, buffer, size, offset);
-		if (err)
-			return image_failed(cr, err);
-		progress_add(cr, size);
+		buffer = page_buffers_take(dump->buffers);
+		buffer->offset = cursor.offset;
+		n = gather(source->pages, &cursor, max, pieces, &buffer->size);
+		err = move_pieces(dump, source, &window, buffer, pieces, n);
 	}
-	if (!err && atomic_fetch_sub(&source->n_left, 1) == 1)
-		err = close_source(cr, source);
 	return err;
 }
 
@@ -366,6 +225,17 @@ static int scan_source(void *ctx, size_t index, size_t worker)
 	return mem_object_scan(dump->cr, source->object);
 }
 
+static void add_source(struct page_dump *dump, struct task *task, struct mem_object *object,
+		       const struct pages *pages)
+{
+	dump->sources[dump->n_sources++] = (struct source){
+		.task = task,
+		.object = object,
+		.pages = pages,
+		.reader = {.task = task, .object = object, .pagemap_fd = -1, .mem_fd = -1},
+	};
+}
+
 /* Objects first, then tasks: ids of pages files come out as in CRIU's images. */
 static void find_sources(struct page_dump *dump)
 {
@@ -373,22 +243,12 @@ static void find_sources(struct page_dump *dump)
 	struct task *task;
 
 	dump->sources = xcalloc(objects->n + dump->cr->tree->n_tasks, sizeof(*dump->sources));
-	for (size_t i = 0; i < objects->n; i++) {
-		if (!objects->items[i]->size)
-			continue;
-		dump->sources[dump->n_sources++] =
-			(struct source){.object = objects->items[i],
-					.pages = &objects->items[i]->pages,
-					.pagemap_fd = -1,
-					.mem_fd = -1};
-	}
+	for (size_t i = 0; i < objects->n; i++)
+		if (objects->items[i]->size)
+			add_source(dump, NULL, objects->items[i], &objects->items[i]->pages);
 	tree_for_each_task (task, dump->cr->tree)
 		if (task->mm)
-			dump->sources[dump->n_sources++] =
-				(struct source){.task = task,
-						.pages = &task->mm->dump->pages,
-						.pagemap_fd = -1,
-						.mem_fd = -1};
+			add_source(dump, task, NULL, &task->mm->dump->pages);
 }
 
 static void cut_sources(struct page_dump *dump)
@@ -396,13 +256,13 @@ static void cut_sources(struct page_dump *dump)
 	for (size_t i = 0; i < dump->n_sources; i++) {
 		struct source *source = &dump->sources[i];
 		_cleanup_free_ struct pages_cursor *cursors = NULL;
+		size_t n = pages_cut(source->pages, PART_SIZE, &cursors);
 
 		source->pages_id = ++dump->cr->mem->last_pages_id;
-		source->n_parts = pages_cut(source->pages, PART_SIZE, &cursors);
-		source->n_left = source->n_parts;
-		dump->parts = array_grow(dump->parts, &dump->capacity,
-					 dump->n_parts + source->n_parts, sizeof(*dump->parts));
-		for (size_t j = 0; j < source->n_parts; j++)
+		source->n_left = source->pages->n_present * MEM_PAGE;
+		dump->parts = array_grow(dump->parts, &dump->capacity, dump->n_parts + n,
+					 sizeof(*dump->parts));
+		for (size_t j = 0; j < n; j++)
 			dump->parts[dump->n_parts++] = (struct part){source, cursors[j]};
 	}
 }
@@ -444,7 +304,7 @@ static int dump_all(struct page_dump *dump)
 	stats_begin(cr->stats, STATS_MEMWRITE_TIME);
 	err = pool_run(cr->pool, dump->n_sources, write_page_map, dump);
 	if (!err)
-		err = pool_run(cr->pool, dump->n_parts, write_part, dump);
+		err = pool_run(cr->pool, dump->n_parts, move_part, dump);
 	stats_end(cr->stats, STATS_MEMWRITE_TIME);
 	return err;
 }
@@ -452,17 +312,14 @@ static int dump_all(struct page_dump *dump)
 int mem_dump_pages(struct cr *cr)
 {
 	struct page_dump dump = {.cr = cr, .lock = PTHREAD_MUTEX_INITIALIZER};
-	size_t n_workers = pool_size(cr->pool);
 	int err;
 
-	dump.buffers = xcalloc(n_workers, sizeof(*dump.buffers));
+	dump.buffers = page_buffers_new(pool_size(cr->pool));
 	err = dump_all(&dump);
 
 	for (size_t i = 0; i < dump.n_sources; i++)
 		(void)close_source(cr, &dump.sources[i]);
-	for (size_t i = 0; i < n_workers; i++)
-		free(dump.buffers[i]);
-	free(dump.buffers);
+	page_buffers_free(dump.buffers);
 	free(dump.parts);
 	free(dump.sources);
 	return err;
