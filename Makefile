@@ -33,7 +33,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 
-.PHONY: all unit unit-build clean help format install check-style check-layers check-state lint
+.PHONY: bench all unit unit-build clean help format install check-style check-layers check-state lint
 .SECONDARY:
 .DELETE_ON_ERROR:
 all:
@@ -161,11 +161,15 @@ check-state: all
 lint: all
 	$(Q)scripts/lint
 
+bench: all
+	test/bench/bench
+
 clean:
 	rm -rf $(B)
 
 help:
 	@echo 'all (default)  programs in build/bin, libraries in build/lib, manual and completion in build/doc'
+	@echo 'bench          time and memory of dump and restore, beside the floor of the machine'
 	@echo 'unit           build and run the unit tests under ASan and UBSan'
 	@echo 'fuzz           build the fuzzers (clang) in build/fuzz'
 	@echo 'test-programs  build the programs of test/cr, which pytest dumps and restores (scripts/check runs all tests)'
