@@ -34,7 +34,8 @@
 
 struct stages {
 	struct arena *arena;
-	pid_t *pids; /* by seed->index; shared */
+	pid_t *pids;           /* by seed->index; shared */
+	struct pollfd *pidfds; /* the same; -1 where there is none yet or any more */
 };
 
 int stages_prepare(struct cr *cr)
@@ -47,15 +48,24 @@ int stages_prepare(struct cr *cr)
 	stages->pids = stages->arena ? arena_alloc(stages->arena, size) : NULL;
 	if (!stages->pids)
 		return log_err(cr, -ENOMEM, "restore: memory to share between the tasks");
+	stages->pidfds = xcalloc(cr->restore->seeds->n, sizeof(*stages->pidfds));
+	for (size_t i = 0; i < cr->restore->seeds->n; i++)
+		stages->pidfds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
 	return 0;
 }
 
 void stages_release(struct cr *cr)
 {
-	if (!cr->restore->stages)
+	struct stages *stages = cr->restore->stages;
+
+	if (!stages)
 		return;
-	arena_free(cr->restore->stages->arena);
-	free(cr->restore->stages);
+	for (size_t i = 0; stages->pidfds && i < cr->restore->seeds->n; i++)
+		if (stages->pidfds[i].fd >= 0)
+			close(stages->pidfds[i].fd);
+	free(stages->pidfds);
+	arena_free(stages->arena);
+	free(stages);
 	cr->restore->stages = NULL;
 }
 
@@ -125,14 +135,6 @@ static int died(struct cr *cr, const struct seed *seed, pid_t pid)
 	return log_refuse(cr, -ECHILD, "pid %d: has exited while it was restored", seed->pid);
 }
 
-static bool has_exited(pid_t pid)
-{
-	_cleanup_close_ int pidfd = pidfd_new(pid);
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return pidfd < 0 ? pidfd == -ESRCH : poll(&p, 1, 0) > 0;
-}
-
 /* Is this one of those that end by themselves, now or at any time from now on? */
 static bool may_exit(struct cr *cr, const struct seed *seed)
 {
@@ -154,15 +156,32 @@ static int look_at_stops(struct cr *cr)
 			  sigabbrev_np(info.si_status & 0x7f) ?: "?");
 }
 
+/* One that is there by now has a pidfd afterwards; false: it is there no more. */
+static bool hold(struct cr *cr, const struct seed *seed, pid_t pid)
+{
+	struct pollfd *at = &cr->restore->stages->pidfds[seed->index];
+
+	if (at->fd < 0)
+		at->fd = pidfd_new(pid);
+	return at->fd != -ESRCH;
+}
+
 static int look(struct cr *cr)
 {
+	struct stages *stages = cr->restore->stages;
+	size_t n = cr->restore->seeds->n;
 	const struct seed *seed;
 
 	seeds_for_each (seed, cr->restore->seeds) {
 		pid_t pid = seed_pid(cr, seed);
 
-		if (pid && !may_exit(cr, seed) && has_exited(pid))
+		if (pid && !may_exit(cr, seed) && !hold(cr, seed, pid))
 			return died(cr, seed, pid);
+	}
+	if (poll(stages->pidfds, n, 0) > 0) {
+		seeds_for_each (seed, cr->restore->seeds)
+			if (stages->pidfds[seed->index].revents && !may_exit(cr, seed))
+				return died(cr, seed, seed_pid(cr, seed));
 	}
 	return look_at_stops(cr);
 }

@@ -14,11 +14,15 @@
 #include "images/lib/image.h"
 #include "images/pstree.pb-c.h"
 #include "task/restore.h"
+#include "util/alloc.h"
 #include "util/hash.h"
 #include "util/log.h"
+#include "util/pool.h"
 
 /* The kernel's PID_MAX_LIMIT on 64 bits. */
 #define PID_LIMIT (4u << 20)
+/* Fewer cores than this are read by one thread. */
+#define PARALLEL_MIN 32
 
 static bool is_number(uint32_t pid)
 {
@@ -167,16 +171,43 @@ static int load_core(struct cr *cr, struct thread *thread)
 	return 0;
 }
 
-static int load_task(struct cr *cr, struct task *task)
+struct core_jobs {
+	struct cr *cr;
+	struct thread **threads;
+};
+
+static int core_job(void *ctx, size_t index, size_t worker)
 {
+	const struct core_jobs *jobs = ctx;
+
+	return load_core(jobs->cr, jobs->threads[index]);
+}
+
+/* One file a thread: most of the work for a tree of many. */
+static int load_cores(struct cr *cr)
+{
+	size_t n = 0, n_threads = 0;
+	struct core_jobs jobs = {.cr = cr};
+	struct task *task;
 	struct thread *thread;
 	int err;
 
-	task_for_each_thread (thread, task) {
-		err = load_core(cr, thread);
-		if (err < 0)
-			return err;
-	}
+	tree_for_each_task (task, cr->tree)
+		n_threads += task->n_threads;
+	jobs.threads = xcalloc(n_threads, sizeof(struct thread *));
+	tree_for_each_task (task, cr->tree)
+		task_for_each_thread (thread, task)
+			jobs.threads[n++] = thread;
+	/* A few are read before another thread is there. */
+	err = pool_run(n < PARALLEL_MIN ? NULL : cr->pool, n, core_job, &jobs);
+	free(jobs.threads);
+	return err;
+}
+
+static int load_task(struct cr *cr, struct task *task)
+{
+	int err;
+
 	task->state = (enum task_state)task->threads[0].core->tc->task_state;
 	if (task_is_alive(task)) {
 		cr->tree->n_threads += task->n_threads;
@@ -263,6 +294,8 @@ int tree_load(struct cr *cr)
 
 	cr->tree = tree_new();
 	err = load_pstree(cr);
+	if (!err)
+		err = load_cores(cr);
 	if (err < 0)
 		return err;
 	tree_for_each_task (task, cr->tree) {
