@@ -68,7 +68,7 @@ static int lay_out(const struct compel_session *s, const struct compel_blob *blo
 	a->stacks = round_up(a->leave_link + ARCH_LINK_SIZE, PAGE);
 	a->size = a->stacks + (a->nr_slots + 1) * a->stack_size;
 
-	err = session_maps_find_hole(&s->maps, a->size, &a->address);
+	err = session_maps_find_hole(&s->maps, a->size, s->main_tid, &a->address);
 	if (err < 0)
 		return session_say(s, COMPEL_ERROR, err, "find room for %llu bytes",
 				   (unsigned long long)a->size);

@@ -19,7 +19,8 @@
 enum {
 	READ_CHUNK = 64 * 1024,
 	LOWEST_ADDRESS = 0x10000, /* vm.mmap_min_addr, as usual */
-	STACK_PAGES_MAX = 4096,   /* of a stack's lowest part that are looked at */
+	NEIGHBOURS = 4096,
+	STACK_PAGES_MAX = 4096, /* of a stack's lowest part that are looked at */
 };
 
 static const uint64_t highest_address =
@@ -147,7 +148,7 @@ bool session_maps_is_thread_stack(const struct maps *maps, const struct vma *vma
 	       !below->is_executable && !below->inode;
 }
 
-int session_maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address)
+int session_maps_find_hole(const struct maps *maps, uint64_t size, pid_t tid, uint64_t *ret_address)
 {
 	uint64_t largest = 0, at = 0, end = LOWEST_ADDRESS;
 
@@ -164,7 +165,9 @@ int session_maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret
 	}
 	if (largest < 4 * size)
 		return -ENOMEM;
-	*ret_address = round_down(at + (largest - size) / 2, PAGE);
+	/* Processes that share their memory must not all be given the same place. */
+	at += (largest - size) / 2 + largest / 4 / NEIGHBOURS * (tid % NEIGHBOURS);
+	*ret_address = round_down(at, PAGE);
 	return 0;
 }
 

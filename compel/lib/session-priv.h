@@ -91,7 +91,8 @@ int session_say(const struct compel_session *s, enum compel_level level, int err
 int session_maps_read(pid_t pid, struct maps *ret_maps);
 const struct vma *session_maps_find(const struct maps *maps, uint64_t address);
 bool session_maps_is_thread_stack(const struct maps *maps, const struct vma *vma);
-int session_maps_find_hole(const struct maps *maps, uint64_t size, uint64_t *ret_address);
+int session_maps_find_hole(const struct maps *maps, uint64_t size, pid_t tid,
+			   uint64_t *ret_address);
 int session_maps_find_untouched_stack(pid_t pid, const struct maps *maps, uint64_t *ret_start,
 				      uint64_t *ret_end);
 

@@ -61,12 +61,12 @@ static void test_hole_is_in_the_largest_gap(void **state)
 	struct maps maps = {vmas, ARRAY_SIZE(vmas)};
 	uint64_t at;
 
-	assert_int_equal(session_maps_find_hole(&maps, 0x10000, &at), 0);
+	assert_int_equal(session_maps_find_hole(&maps, 0x10000, 4095, &at), 0);
 	assert_true(at > 0x500000 && at + 0x10000 < 0x7f0000000000);
 	assert_int_equal(at % PAGE, 0);
 	/* Far from both neighbours. */
 	assert_true(at - 0x500000 > 1ULL << 40 && 0x7f0000000000 - at > 1ULL << 40);
-	assert_int_equal(session_maps_find_hole(&maps, 1ULL << 46, &at), -ENOMEM);
+	assert_int_equal(session_maps_find_hole(&maps, 1ULL << 46, 1, &at), -ENOMEM);
 }
 
 static void test_stacks_are_known_by_their_guard(void **state)
