@@ -23,24 +23,6 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-/* debug[N]:TEXT of --inherit-fd: a mark for whoever reads the other end. */
-static int write_marks(struct cr *cr)
-{
-	const struct option_inherits *list = &cr->opts->inherit_fd;
-
-	for (size_t i = 0; i < list->n; i++) {
-		const struct option_inherit *item = &list->items[i];
-		int ret;
-
-		if (!item->is_debug)
-			continue;
-		ret = write_all(item->fd, item->key, strlen(item->key));
-		if (ret < 0)
-			return log_err(cr, ret, "--inherit-fd debug[%d]: write", item->fd);
-	}
-	return 0;
-}
-
 /* Created before anything is restored, so that a file that exists is found out in time. -1 if none
  * is asked for. */
 static int pidfile_create(struct cr *cr, int *ret_fd)
@@ -96,9 +78,7 @@ static int restore(struct cr *cr)
 	_cleanup_close_ int pidfile = -1;
 	int ret;
 
-	ret = write_marks(cr);
-	if (ret == 0)
-		ret = pidfile_create(cr, &pidfile);
+	ret = pidfile_create(cr, &pidfile);
 	if (ret < 0)
 		return ret;
 	ret = engine_restore(cr);
