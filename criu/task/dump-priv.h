@@ -37,6 +37,7 @@ struct frozen_task {
 	bool is_settled;   /* all threads were stopped before they and their children were listed last */
 	bool is_reachable; /* from the root, by the lists of children */
 	bool is_released;  /* a vfork child that its parent waits for: runs until the parent has stopped */
+	unsigned int n_judged; /* how often its main thread was found dead, but not the process */
 	struct frozen_thread *threads; /* in the kernel's order */
 	size_t n_threads;
 	pid_t *children;

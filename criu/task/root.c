@@ -113,11 +113,12 @@ static void pause_ms(void)
  */
 static int read_stat(int dir, struct proc_stat *ret)
 {
-	int err = proc_read_stat(dir, ret);
+	int err = proc_read_stat(dir, ret), n_dead = 0;
 
-	for (int i = 0; err == 0 && ret->state == 'Z'; i++) {
-		if (i >= (ret->num_threads == 1 ? DEATH_TRIES : EXEC_TRIES))
+	for (int i = 0; i < EXEC_TRIES && n_dead < DEATH_TRIES; i++) {
+		if (err < 0 || ret->state != 'Z')
 			break;
+		n_dead = ret->num_threads == 1 ? n_dead + 1 : 0;
 		pause_ms();
 		err = proc_read_stat(dir, ret);
 	}

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "compel/base/bits.h"
@@ -27,6 +28,8 @@
 
 /* How often a thread is asked again that can be neither seized nor seen to be dead. */
 #define SEIZE_TRIES 20
+/* For how many milliseconds the others may go on after the main thread died. */
+#define JUDGE_TRIES 300
 
 struct frozen_task *frozen_task_new(pid_t pid)
 {
@@ -260,7 +263,7 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 {
 	_cleanup_free_ pid_t *tids = NULL;
 	struct frozen_thread *threads;
-	size_t n;
+	size_t n, n_known = 0, n_before = task->n_threads;
 	int n_new = 0, err = proc_read_threads(task->proc, &tids, &n);
 
 	if (err == -ESRCH || err == -ENOENT) {
@@ -278,10 +281,16 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 		else
 			threads[i].tid = tids[i];
 		n_new += !known || known->state == FROZEN_LISTED;
+		n_known += known != NULL;
 	}
 	free(task->threads);
 	task->threads = threads;
 	task->n_threads = n;
+	/* A thread that had stopped and is no longer there was killed: was it by one that executes a program? */
+	if (n_known < n_before) {
+		frozen_task_recheck(task);
+		n_new++;
+	}
 	return n_new;
 }
 
@@ -311,12 +320,27 @@ static int scan_children(struct cr *cr, struct frozen_task *task, bool is_seizin
 	return 0;
 }
 
-/* Dead, but not waited for yet by its parent? */
-static bool looks_like_zombie(const struct frozen_task *task)
+/*
+ * The main thread did not let itself be seized: the process is gone, or dead and not waited for yet by its parent, or, for a
+ * moment, about to be led by a thread that executes a program.
+ */
+static int judge_leader(struct cr *cr, struct frozen_task *task)
 {
 	struct proc_stat stat;
 
-	return proc_read_stat(task->proc, &stat) == 0 && stat.state == 'Z' && stat.num_threads <= 1;
+	if (proc_read_stat(task->proc, &stat) < 0) {
+		task->is_gone = true;
+		return 0;
+	}
+	if (stat.state == 'Z' && stat.num_threads == 1) {
+		task->is_zombie = true;
+		return 0;
+	}
+	if (task->n_judged++ > JUDGE_TRIES)
+		return log_refuse(cr, -EOPNOTSUPP,
+				  "pid %d: its main thread has exited while others go on", task->pid);
+	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	return 1;
 }
 
 int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing)
@@ -345,10 +369,11 @@ int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing)
 	if (err < 0)
 		return err;
 
-	/* A leader that did not let itself be seized is dead. */
 	if (task->n_threads == 0 || task->threads[0].state == FROZEN_GONE) {
-		task->is_zombie = looks_like_zombie(task);
-		task->is_gone = !task->is_zombie;
+		err = judge_leader(cr, task);
+		if (err < 0)
+			return err;
+		n_new += err;
 	}
 	task->is_settled = were_stopped && n_new == 0;
 	return n_new;
