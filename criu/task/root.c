@@ -116,9 +116,9 @@ static int read_stat(int dir, struct proc_stat *ret)
 	int err = proc_read_stat(dir, ret), n_dead = 0;
 
 	for (int i = 0; i < EXEC_TRIES && n_dead < DEATH_TRIES; i++) {
-		if (err < 0 || ret->state != 'Z')
+		if (err < 0 || (ret->state != 'Z' && ret->state != 'X'))
 			break;
-		n_dead = ret->num_threads == 1 ? n_dead + 1 : 0;
+		n_dead = ret->state == 'Z' && ret->num_threads == 1 ? n_dead + 1 : 0;
 		pause_ms();
 		err = proc_read_stat(dir, ret);
 	}
