@@ -101,8 +101,12 @@ int restore_load_inventory(struct cr *cr)
 	const char *fault;
 	int err = image_read_one(cr->images, IMAGE_INVENTORY, 0, &cr->restore->inventory);
 
-	if (err < 0)
-		return log_refuse(cr, err, "%s", image_last_error(cr->images));
+	if (err < 0) {
+		log_refuse(cr, err, "%s", image_last_error(cr->images));
+		if (err == -ENOENT)
+			log_remedy(cr, "the folder holds no complete dump: name that of a dump with --images-dir");
+		return err;
+	}
 	e = cr->restore->inventory;
 	fault = inventory_fault(cr, e);
 	if (fault)
