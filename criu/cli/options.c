@@ -175,6 +175,16 @@ static int external_check(struct cr *cr, const struct options *opts)
 	return 0;
 }
 
+/* What is accepted with some values only, or without effect. */
+static int values_check(struct cr *cr, const struct options *opts)
+{
+	if (option_is_given(opts, option_find("cpu-cap")) && opts->cpu_cap & CPU_CAP_IMAGE)
+		return log_refuse(cr, -ENOTSUP, "--cpu-cap: %s; give --cpu-cap=none", area_CPUINFO);
+	if (option_is_given(opts, option_find("libdir")))
+		log_warn(cr, "--libdir %s: plugins are not loaded by this version", opts->libdir);
+	return external_check(cr, opts);
+}
+
 static int together_check(struct cr *cr, struct options *opts, const struct command *command)
 {
 	if (command->bit == CMD_DUMP && !opts->tree) {
@@ -209,7 +219,7 @@ int options_check(struct cr *cr, struct options *opts, const struct command *com
 		else if (spec->not_ready)
 			return log_refuse(cr, -ENOTSUP, "--%s: %s", spec->name, spec->not_ready);
 	}
-	ret = external_check(cr, opts);
+	ret = values_check(cr, opts);
 	if (ret < 0)
 		return ret;
 	ret = together_check(cr, opts, command);

@@ -3,10 +3,16 @@
  * Path files whose name does not lead to them any more, and how each is kept (remap-fpath.img):
  *
  *	GHOST   no name is left (st_nlink is 0): the contents are saved, see ghost.c
+ *
  *	LINKED  another name is left: with --link-remap the file gets a temporary name beside the
- *old one, an entry of its own in files.img says which; restore opens it there and takes the name
- *away PROCFS  a file in /proc of a task that is gone: restore makes a task of that pid for as long
- *as it takes to open the file
+ *	        old one, an entry of its own in files.img says which; restore opens it there and
+ *	        takes the name away
+ *
+ *	PROCFS  a file in /proc of a task that is gone: restore makes a task of that pid for as
+ *	        long as it takes to open the file
+ *
+ * With --evasive-devices a device keeps its name, or gets that of /dev/char or /dev/block, if this
+ * leads to a device of the same number.
  *
  * Whatever else is at the old name now is never touched.
  */
@@ -16,6 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -105,6 +113,37 @@ static int link_remap(struct cr *cr, struct reg_file *reg)
 	return 0;
 }
 
+static bool leads_to_device(const struct stat *device, const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (st.st_mode & S_IFMT) == (device->st_mode & S_IFMT) &&
+	       st.st_rdev == device->st_rdev;
+}
+
+/* Another path to the same device; true if reg has one now. */
+static bool evade(struct cr *cr, struct reg_file *reg)
+{
+	const struct stat *st = &reg->file.facts.st;
+	char link[64], *path;
+
+	if (!cr->opts->evasive_devices || !(S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)))
+		return false;
+	if (leads_to_device(st, reg->name))
+		return true;
+	snprintf(link, sizeof(link), "/dev/%s/%u:%u", S_ISCHR(st->st_mode) ? "char" : "block",
+		 major(st->st_rdev), minor(st->st_rdev));
+	path = realpath(link, NULL);
+	if (!path || !leads_to_device(st, path)) {
+		free(path);
+		return false;
+	}
+	log_info(cr, "%s: the device is saved as %s", reg->name, path);
+	free((char *)reg->name);
+	reg->name = path;
+	return true;
+}
+
 int remap_collect(struct cr *cr, struct reg_file *reg)
 {
 	const struct fd_facts *f = &reg->file.facts;
@@ -112,6 +151,8 @@ int remap_collect(struct cr *cr, struct reg_file *reg)
 	pid_t pid;
 
 	path_strip_deleted(name);
+	if (evade(cr, reg))
+		return 0;
 	pid = pid_of_proc_name(name);
 	if (pid && is_on_procfs(f)) {
 		reg->dead_pid = pid;

@@ -202,6 +202,11 @@ static void test_not_ready(void **state)
 	assert_refused("dump -t 1 --lazy-pages", "--lazy-pages: lazy migration");
 	assert_refused("restore --external veth[eth0]:out", "--external veth[eth0]:out: dumping");
 	assert_refused("pre-dump -t 1", "criu pre-dump: incremental dumps");
+	assert_refused("dump -t 1 --cpu-cap", "--cpu-cap: writing and comparing");
+	assert_int_equal(line.opts->cpu_cap,
+			 CPU_CAP_CPU | CPU_CAP_FPU | CPU_CAP_INS | CPU_CAP_IMAGE);
+	assert_refused("dump -t 1 --cpu-cap=all,^fpu", "--cpu-cap: writing and comparing");
+	assert_int_equal(line.opts->cpu_cap, CPU_CAP_CPU | CPU_CAP_INS | CPU_CAP_IMAGE);
 	assert_refused("check --ms", "--ms: was removed");
 	assert_false(line.wants_usage);
 }
@@ -268,7 +273,7 @@ static void test_values_taken(void **state)
 {
 	const struct options *o;
 
-	assert_taken("dump -t 1 --ghost-limit 2g --manage-cgroups --cpu-cap=all,^fpu "
+	assert_taken("dump -t 1 --ghost-limit 2g --manage-cgroups --cpu-cap=all,none "
 		     "--external file[a1:2b] "
 		     "--external tty[8:0] --timeout 0 --irmap-scan-path /a "
 		     "--irmap-scan-path /b --network-lock none");
@@ -277,7 +282,7 @@ static void test_values_taken(void **state)
 	assert_int_equal(o->manage_cgroups, CGROUP_MODE_SOFT);
 	assert_true(o->manage_cgroups_given && o->network_lock_given);
 	assert_int_equal(o->network_lock, NETWORK_LOCK_NONE);
-	assert_int_equal(o->cpu_cap, CPU_CAP_CPU | CPU_CAP_INS | CPU_CAP_IMAGE);
+	assert_int_equal(o->cpu_cap, 0);
 	assert_int_equal(o->external.n, 2);
 	assert_string_equal(o->external.items[0].text, "file[a1:2b]");
 	assert_string_equal(o->external.items[0].type, "file");
