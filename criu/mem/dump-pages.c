@@ -2,9 +2,9 @@
 /*
  * Dump, third part: bytes. All page maps are made first; then each pages file is cut into parts of
  * a few MiB, and any worker takes any part: it reads (page-read.c) into a buffer that stays in the
- * CPU's cache, computes the checksum, and has it written (page-write.c) at the offset that follows
- * from the page map. So the order of files is fixed while that of bytes is not, the tool's own
- * memory does not depend on the task's, and page cache is charged to the tool.
+ * CPU's cache, and writes it, with its checksum, at the offset that follows from the page map. So
+ * the order of files is fixed while that of bytes is not, the tool's own memory does not depend on
+ * the task's, and page cache is charged to the tool.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,10 +18,10 @@
 #include "mem/mem-priv.h"
 #include "mem/objects.h"
 #include "mem/page-read.h"
-#include "mem/page-write.h"
 #include "run.h"
 #include "task/task.h"
 #include "util/alloc.h"
+#include "util/fd.h"
 #include "util/log.h"
 #include "util/pool.h"
 #include "util/report.h"
@@ -40,8 +40,7 @@ struct source {
 	uint32_t pages_id;
 	struct image *img;
 	struct page_reader reader;
-	struct page_writer writer;
-	_Atomic uint64_t n_left; /* bytes that are not written yet */
+	_Atomic size_t n_left; /* parts that are not written yet */
 };
 
 struct part {
@@ -55,7 +54,7 @@ struct page_dump {
 	size_t n_sources;
 	struct part *parts;
 	size_t n_parts, capacity;
-	struct page_buffers *buffers;
+	char **buffers;       /* by worker */
 	pthread_mutex_t lock; /* of source.img */
 };
 
@@ -116,7 +115,7 @@ static int write_page_map(void *ctx, size_t index, size_t worker)
 
 /* --- bytes --- */
 
-/* By whoever reads the first part. */
+/* By whoever moves the first part. */
 static int open_source(struct page_dump *dump, struct source *source)
 {
 	int err = 0;
@@ -136,7 +135,7 @@ static int open_source(struct page_dump *dump, struct source *source)
 	return err;
 }
 
-/* By whoever has written the last byte. */
+/* By whoever has moved the last. */
 static int close_source(struct cr *cr, struct source *source)
 {
 	int err = image_close(TAKE_PTR(source->img));
@@ -159,37 +158,22 @@ static size_t gather(const struct pages *pages, struct pages_cursor *cursor, uin
 	return n;
 }
 
-/* Fills the buffer, digests it while it is in the cache, and has it written. Takes the buffer. */
-static int move_pieces(struct page_dump *dump, struct source *source, struct page_window *window,
-		       struct page_buffer *buffer, const struct pages_piece *pieces, size_t n)
+/* The kernel lets one write to a file at a time: others read and digest meanwhile. */
+static int write_pages(struct cr *cr, struct image *img, const char *buffer, uint64_t size,
+		       uint64_t offset)
 {
-	struct cr *cr = dump->cr;
-	uint64_t written;
-	int err;
+	int err = image_pages_digest(img, buffer, size, offset);
 
-	err = page_reader_read(cr, &source->reader, window, buffer->data, pieces, n);
-	if (!err) {
-		err = image_pages_digest(source->img, buffer->data, buffer->size, buffer->offset);
-		err = err ? image_failed(cr, err) : 0;
-	}
-	if (err) {
-		page_buffers_give(dump->buffers, buffer);
-		return err;
-	}
-	err = page_writer_put(dump->buffers, &source->writer, source->img, buffer, &written);
 	if (err)
-		return log_err(cr, err, "%s: write", image_file_name(source->img));
-	if (!written)
-		return 0;
-	progress_add(cr, written);
-	if (atomic_fetch_sub(&source->n_left, written) == written)
-		return close_source(cr, source);
-	return 0;
+		return image_failed(cr, err);
+	err = pwrite_all(image_fd(img), buffer, size, (off_t)offset);
+	return err ? log_err(cr, err, "%s: write", image_file_name(img)) : 0;
 }
 
 static int move_part(void *ctx, size_t index, size_t worker)
 {
 	struct page_dump *dump = ctx;
+	struct cr *cr = dump->cr;
 	const struct part *part = &dump->parts[index];
 	struct source *source = part->source;
 	struct pages_cursor cursor = part->from;
@@ -197,19 +181,25 @@ static int move_part(void *ctx, size_t index, size_t worker)
 	struct page_window window = {0};
 	int err = open_source(dump, source);
 
+	if (!dump->buffers[worker])
+		dump->buffers[worker] = xmalloc(PAGE_BUFFER_SIZE);
 	while (!err && cursor.offset < end) {
 		struct pages_piece pieces[PAGE_MAX_PIECES];
-		struct page_buffer *buffer;
-		uint64_t max = MIN(end - cursor.offset, (uint64_t)PAGE_BUFFER_SIZE);
-		size_t n;
+		char *buffer = dump->buffers[worker];
+		uint64_t offset = cursor.offset, size;
+		uint64_t max = MIN(end - offset, (uint64_t)PAGE_BUFFER_SIZE);
+		size_t n = gather(source->pages, &cursor, max, pieces, &size);
 
-		if (plan_is_cancelled(dump->cr))
+		if (plan_is_cancelled(cr))
 			return -ECANCELED;
-		buffer = page_buffers_take(dump->buffers);
-		buffer->offset = cursor.offset;
-		n = gather(source->pages, &cursor, max, pieces, &buffer->size);
-		err = move_pieces(dump, source, &window, buffer, pieces, n);
+		err = page_reader_read(cr, &source->reader, &window, buffer, pieces, n);
+		if (!err)
+			err = write_pages(cr, source->img, buffer, size, offset);
+		if (!err)
+			progress_add(cr, size);
 	}
+	if (!err && atomic_fetch_sub(&source->n_left, 1) == 1)
+		err = close_source(cr, source);
 	return err;
 }
 
@@ -259,7 +249,7 @@ static void cut_sources(struct page_dump *dump)
 		size_t n = pages_cut(source->pages, PART_SIZE, &cursors);
 
 		source->pages_id = ++dump->cr->mem->last_pages_id;
-		source->n_left = source->pages->n_present * MEM_PAGE;
+		source->n_left = n;
 		dump->parts = array_grow(dump->parts, &dump->capacity, dump->n_parts + n,
 					 sizeof(*dump->parts));
 		for (size_t j = 0; j < n; j++)
@@ -312,14 +302,17 @@ static int dump_all(struct page_dump *dump)
 int mem_dump_pages(struct cr *cr)
 {
 	struct page_dump dump = {.cr = cr, .lock = PTHREAD_MUTEX_INITIALIZER};
+	size_t n_workers = pool_size(cr->pool);
 	int err;
 
-	dump.buffers = page_buffers_new(pool_size(cr->pool));
+	dump.buffers = xcalloc(n_workers, sizeof(*dump.buffers));
 	err = dump_all(&dump);
 
 	for (size_t i = 0; i < dump.n_sources; i++)
 		(void)close_source(cr, &dump.sources[i]);
-	page_buffers_free(dump.buffers);
+	for (size_t i = 0; i < n_workers; i++)
+		free(dump.buffers[i]);
+	free(dump.buffers);
 	free(dump.parts);
 	free(dump.sources);
 	return err;
