@@ -18,6 +18,7 @@
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "engine/engine.h"
+#include "engine/guardian.h"
 #include "engine/stats.h"
 #include "task/task.h"
 #include "util/fd.h"
@@ -99,6 +100,7 @@ int cmd_restore(struct cr *cr)
 	status = session_close(cr, &session, "restore", ret);
 	if (ret != 0 || cr->opts->dry_run || cr->opts->restore_detached)
 		return status;
+	guardian_reap(cr);
 	unblock_signals();
 	if (!cr->opts->exec_cmd) {
 		wait_for_tree();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fault injection by name, CRIU_FAIL_STEP: with it the tests fail, or kill, a run at each of its
- * steps in turn. Names are those of the plan's steps and of the points it lists; another is refused
+ * Fault injection by name, CRIU_FAIL_STEP: with it the tests fail, kill or interrupt a run at each of
+ * its steps in turn. Names are those of the plan's steps and of the points it lists; another is refused
  * before the run begins, for a test that misspells one would pass for ever.
  */
 #include <errno.h>
@@ -23,6 +23,7 @@ static const char *const mode_names[] = {
 	[FAULT_AFTER] = "after",
 	[FAULT_KILL] = "kill",
 	[FAULT_KILL_AFTER] = "kill-after",
+	[FAULT_SIGNAL] = "term",
 };
 
 static bool plan_has_name(const struct plan *plan, const char *name, bool *is_step)
@@ -78,7 +79,7 @@ static int fault_parse_one(struct cr *cr, const struct plan *plan, const char *t
 	if (i == ARRAY_SIZE(mode_names) ||
 	    (!is_step && (i == FAULT_AFTER || i == FAULT_KILL_AFTER)))
 		return log_refuse(cr, -EINVAL, "CRIU_FAIL_STEP: %s: \"%s\" is none of %skill", word,
-				  mode, is_step ? "after, kill-after, " : "");
+				  mode, is_step ? "after, kill-after, term, " : "term, ");
 	strcpy(fault->name, word);
 	fault->mode = (enum fault_mode)i;
 	cr->run->n_faults++;
@@ -110,6 +111,8 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 			continue;
 		if (fault->mode == die)
 			kill(cr->run->owner, SIGKILL);
+		if (fault->mode == FAULT_SIGNAL && fail == FAULT_BEFORE)
+			kill(cr->run->owner, SIGTERM);
 		if (fault->mode == fail)
 			return log_refuse(cr, -EIO, "%s: failed on request (CRIU_FAIL_STEP)", name);
 	}

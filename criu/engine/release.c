@@ -69,10 +69,14 @@ static int for_each_thread(struct cr *cr, int (*fn)(struct cr *cr, const struct 
 
 /* ---- seize ---- */
 
+static uintptr_t trace_options(const struct cr *cr)
+{
+	return PTRACE_O_TRACESYSGOOD | (cr->restore->has_seccomp ? PTRACE_O_SUSPEND_SECCOMP : 0);
+}
+
 static int seize(struct cr *cr, const struct thread *thread)
 {
-	uintptr_t options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD |
-			    (cr->restore->has_seccomp ? PTRACE_O_SUSPEND_SECCOMP : 0);
+	uintptr_t options = PTRACE_O_EXITKILL | trace_options(cr);
 
 	if (ptrace(PTRACE_SEIZE, thread->host_tid, NULL, (void *)options) < 0)
 		return trace_err(cr, thread, -errno, "trace");
@@ -228,6 +232,19 @@ int release_prepare(struct cr *cr)
 }
 
 /* ---- let go ---- */
+
+static int outlive(struct cr *cr, const struct thread *thread)
+{
+	if (ptrace(PTRACE_SETOPTIONS, thread->host_tid, NULL, (void *)trace_options(cr)) < 0 &&
+	    errno != ESRCH)
+		return trace_err(cr, thread, -errno, "make ready to let go of");
+	return 0;
+}
+
+int release_outlive(struct cr *cr)
+{
+	return for_each_thread(cr, outlive);
+}
 
 static int detach(struct cr *cr, const struct thread *thread)
 {

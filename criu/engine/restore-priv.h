@@ -57,6 +57,8 @@ int release_seize(struct cr *cr);
 int release_signals(struct cr *cr);
 /* Gives all threads the registers they had. */
 int release_prepare(struct cr *cr);
+/* From now on they outlive the coordinator: should it die, they run. */
+int release_outlive(struct cr *cr);
 /* Lets them go, or leaves them stopped (-s). */
 int release_detach(struct cr *cr);
 

@@ -216,9 +216,19 @@ static int begin(struct cr *cr)
 
 static int detach(struct cr *cr)
 {
-	int err = release_detach(cr);
+	int err = 0;
 
-	/* From here on there is nothing that anybody should undo. */
+	/*
+	 * All threads are what they were. If we are killed from the commit on, the kernel lets go of those that we have not
+	 * yet: a tree of which a part runs must not be undone. One that is to be stopped does not run before it has stopped.
+	 */
+	if (!cr->opts->leave_stopped) {
+		err = release_outlive(cr);
+		if (!err)
+			guardian_commit(cr);
+	}
+	if (!err)
+		err = release_detach(cr);
 	if (!err)
 		guardian_commit(cr);
 	stats_end(cr->stats, STATS_RESTORE_TIME);

@@ -16,7 +16,7 @@
 struct cr;
 struct plan;
 
-enum fault_mode { FAULT_BEFORE, FAULT_AFTER, FAULT_KILL, FAULT_KILL_AFTER };
+enum fault_mode { FAULT_BEFORE, FAULT_AFTER, FAULT_KILL, FAULT_KILL_AFTER, FAULT_SIGNAL };
 
 struct fault {
 	char name[FAULT_NAME_SIZE];
