@@ -110,7 +110,7 @@ static int map_area(struct compel_session *s, struct thread *t, const struct are
 		-1,
 		0,
 	};
-	long ret;
+	long ret = 0;
 	int err = write_unmap_link(s, t, a);
 
 	if (err == 0)
@@ -170,7 +170,7 @@ int compel_blob_load(struct compel_session *s, const struct compel_blob *blob,
 		     const struct compel_layout *layout)
 {
 	struct area a = {0};
-	struct thread *t;
+	struct thread *t = NULL;
 	int err;
 
 	if (s->area.size)
@@ -218,7 +218,7 @@ static int unmap_instead(struct compel_session *s, struct thread *t)
 	struct user_regs_struct r = t->regs->general;
 	const uint64_t args[6] = {s->area.address, s->area.size};
 	uint64_t at = s->gadgets.syscall_ret ? s->gadgets.syscall_ret : s->gadgets.syscall;
-	long ret;
+	long ret = 0;
 	int err;
 
 	compel_arch_change_syscall(&r, compel_arch_after_syscall(at),

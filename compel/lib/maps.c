@@ -98,7 +98,7 @@ int session_maps_read(pid_t pid, struct maps *ret_maps)
 	err = read_all(path, &text);
 	if (err < 0)
 		return err;
-	for (char *line = text; *line;) {
+	for (char *line = text; line && *line;) {
 		if (count == room) {
 			struct vma *larger = realloc(vmas, (room = room * 2 + 64) * sizeof(*vmas));
 

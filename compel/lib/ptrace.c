@@ -159,7 +159,7 @@ static int look_until(pid_t tid, int64_t deadline, struct compel_stop *ret_stop)
 
 int compel_wait_any_stop(pid_t tid, int timeout_ms, struct compel_stop *ret_stop)
 {
-	struct compel_stop stop;
+	struct compel_stop stop = {0};
 	int err = look_until(tid, timeout_ms < 0 ? -1 : now_ms() + timeout_ms, &stop);
 
 	if (err == 0 && ret_stop)
@@ -170,7 +170,7 @@ int compel_wait_any_stop(pid_t tid, int timeout_ms, struct compel_stop *ret_stop
 int compel_wait_stop(pid_t tid, int timeout_ms, struct compel_stop *ret_stop)
 {
 	int64_t deadline = now_ms() + timeout_ms;
-	struct compel_stop stop;
+	struct compel_stop stop = {0};
 	int err;
 
 	for (;;) {

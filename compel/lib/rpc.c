@@ -254,9 +254,9 @@ static int receive_one(struct compel_session *s, uint32_t command, struct compel
 static int receive_answer(struct compel_session *s, uint32_t command, struct compel_answer *answer,
 			  int fds[COMPEL_RPC_FDS_MAX], unsigned int *ret_nr_fds)
 {
-	struct compel_answer closed;
+	struct compel_answer closed = {0};
 	int none[COMPEL_RPC_FDS_MAX];
-	unsigned int nr_none;
+	unsigned int nr_none = 0;
 	int err = receive_one(s, command, answer, fds, ret_nr_fds);
 
 	if (err < 0 || !answer->is_to_follow)
@@ -269,9 +269,9 @@ static int receive_answer(struct compel_session *s, uint32_t command, struct com
 
 int session_receive_done(struct compel_session *s)
 {
-	struct compel_answer answer;
+	struct compel_answer answer = {0};
 	int fds[COMPEL_RPC_FDS_MAX];
-	unsigned int nr_fds;
+	unsigned int nr_fds = 0;
 
 	return receive_answer(s, COMPEL_THREADS_DONE, &answer, fds, &nr_fds);
 }
@@ -284,9 +284,9 @@ long session_main_call(struct compel_session *s, uint64_t function, uint64_t arg
 		.function = s->area.address + function,
 		.arg = arg,
 	};
-	struct compel_answer answer;
+	struct compel_answer answer = {0};
 	int fds[COMPEL_RPC_FDS_MAX];
-	unsigned int nr_fds;
+	unsigned int nr_fds = 0;
 	int err = send_request(s, &request, NULL, 0);
 
 	if (err == 0)
@@ -318,9 +318,9 @@ int compel_rpc_send(struct compel_session *s, const struct compel_rpc *rpc)
 
 long compel_rpc_receive(struct compel_session *s, struct compel_rpc *rpc)
 {
-	struct compel_answer answer;
+	struct compel_answer answer = {0};
 	int fds[COMPEL_RPC_FDS_MAX];
-	unsigned int nr_fds;
+	unsigned int nr_fds = 0;
 	int err = receive_answer(s, rpc->command, &answer, fds, &nr_fds);
 
 	if (err < 0)

@@ -95,7 +95,7 @@ struct compel_regs *compel_session_regs(struct compel_session *s, pid_t tid)
 int compel_syscall(struct compel_session *s, pid_t tid, long nr, const uint64_t args[6], long *ret)
 {
 	uint64_t link;
-	struct thread *t;
+	struct thread *t = NULL;
 	int err;
 
 	if (tid == s->main_tid) {

@@ -351,7 +351,7 @@ static int say_fault(struct compel_session *s, struct thread *t, int signal)
  */
 static int wait_for(struct compel_session *s, struct thread *t, bool want_syscall)
 {
-	struct compel_stop stop;
+	struct compel_stop stop = {0};
 	int err;
 
 	for (;;) {
@@ -390,7 +390,7 @@ int session_thread_wait_trap(struct compel_session *s, struct thread *t)
  * on. */
 int session_thread_look_after(struct compel_session *s, struct thread *t)
 {
-	struct compel_stop stop;
+	struct compel_stop stop = {0};
 	int err = compel_wait_any_stop(t->tid, 0, &stop);
 
 	if (err == -ETIMEDOUT)
