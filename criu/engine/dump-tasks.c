@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parts of a dump that are done for every task and thread alike: collecting facts and writing core images, both spread over the
- * worker pool, as no task depends on another one. Only what ptrace(2) tells is read by the tracing thread, at the same time as
- * the workers read /proc.
+ * The parts of a dump that are done for every task and thread alike: collecting facts and writing
+ * core images, both spread over the worker pool, as no task depends on another one. Only what
+ * ptrace(2) tells is read by the tracing thread, at the same time as the workers read /proc.
  */
 #include "engine/dump-tasks.h"
 
@@ -182,8 +182,8 @@ static int write_core(void *ctx, size_t index, size_t worker)
 	thread->core = core_new(thread);
 	err = fill_core(cr, thread);
 	if (err == 0)
-		err = image_failed(cr, image_write_one(cr->images, IMAGE_CORE, (uint64_t)thread->tid,
-						       &thread->core->base));
+		err = image_failed(cr, image_write_one(cr->images, IMAGE_CORE,
+						       (uint64_t)thread->tid, &thread->core->base));
 	image_message_free(thread->core);
 	thread->core = NULL;
 	return err;
@@ -268,7 +268,8 @@ static int write_ids(struct cr *cr)
 	return 0;
 }
 
-/* What the clock shows in the tree's time namespace, when in ours, with these offsets, it shows ours. */
+/* What the clock shows in the tree's time namespace, when in ours, with these offsets, it shows
+ * ours. */
 static Timespec clock_in_tree(struct timespec ours, int64_t their_sec, uint32_t their_nsec,
 			      int64_t own_sec, uint32_t own_nsec)
 {

@@ -5,7 +5,8 @@
 
 struct cr;
 
-/* Reads all that can be seen of the frozen tasks from outside: workers /proc, this thread what ptrace(2) tells. */
+/* Reads all that can be seen of the frozen tasks from outside: workers /proc, this thread what
+ * ptrace(2) tells. */
 int dump_collect(struct cr *cr);
 /* Writes core-N.img of every thread and zombie, and seccomp.img. */
 int dump_write_cores(struct cr *cr);

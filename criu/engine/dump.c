@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * criu dump. The tree stands still from `freeze` to `resume`, `go-on` or `kill`, so that all that can be done before and after is
- * done there: what is probed, opened and listed comes before, and with --leave-running the small images, which are made of facts in
- * memory, are written when the tree runs again. Nothing in a task is changed but for the moment in which it is asked about itself.
- * Whatever fails, the undo backwards takes the parasite out, lets the tree go as it was found and removes the images.
+ * criu dump. The tree stands still from `freeze` to `resume`, `go-on` or `kill`, so that all that
+ * can be done before and after is done there: what is probed, opened and listed comes before, and
+ * with --leave-running the small images, which are made of facts in memory, are written when the
+ * tree runs again. Nothing in a task is changed but for the moment in which it is asked about
+ * itself. Whatever fails, the undo backwards takes the parasite out, lets the tree go as it was
+ * found and removes the images.
  */
 #include <errno.h>
 #include <signal.h>
@@ -57,7 +59,7 @@ static int prepare(struct cr *cr)
 {
 	static const enum feature wanted[] = {
 		FEATURE_MEMBARRIER_GET, FEATURE_PAGEMAP_SCAN, FEATURE_PROCMAP_QUERY,
-		FEATURE_GUARD_PAGES,	FEATURE_PIDFD_GETFD,
+		FEATURE_GUARD_PAGES,    FEATURE_PIDFD_GETFD,
 	};
 	int err;
 
@@ -128,7 +130,8 @@ static int resume_early(struct cr *cr)
 
 /* ---- after ---- */
 
-/* A script that fails does not undo what it was told of: the images are complete, and the tree goes on. */
+/* A script that fails does not undo what it was told of: the images are complete, and the tree goes
+ * on. */
 static int post_dump_scripts(struct cr *cr)
 {
 	int err = run_scripts(cr, SCRIPT_POST_DUMP, &cr->dump->script_status);
@@ -172,7 +175,8 @@ static const struct step dump_steps[] = {
 	{.name = "ids", .run = kobj_ids_collect},
 	{.name = "files-collect", .run = files_collect},
 	{.name = "mapped-files", .run = mem_link_files},
-	/* After all that can refuse the tree, so that it is not entered in vain; out of it before its memory is read. */
+	/* After all that can refuse the tree, so that it is not entered in vain; out of it before
+	   its memory is read. */
 	{.name = "parasite", .run = parasite_ask, .undo = parasite_cure},
 	{.name = "memory", .run = mem_dump_pages},
 	{.name = "files", .run = files_dump},

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * inventory.img: what holds for the whole dump, and the mark that there is one. It names the kernel objects of the tool itself (a task
- * whose namespace has the same number had none of its own), the set of control groups number 1, the security module, how the network
- * was locked, the plugins that took part, and a number by which this run can be told from all others.
+ * inventory.img: what holds for the whole dump, and the mark that there is one. It names the kernel
+ * objects of the tool itself (a task whose namespace has the same number had none of its own), the
+ * set of control groups number 1, the security module, how the network was locked, the plugins that
+ * took part, and a number by which this run can be told from all others.
  */
 #include "engine/inventory.h"
 
@@ -36,7 +37,8 @@ static uint32_t lock_method(enum option_network_lock lock)
 
 static int new_run_id(struct cr *cr, char ret[UUID_LENGTH + 2])
 {
-	ssize_t n = fd_read_file_into(AT_FDCWD, "/proc/sys/kernel/random/uuid", ret, UUID_LENGTH + 2);
+	ssize_t n =
+		fd_read_file_into(AT_FDCWD, "/proc/sys/kernel/random/uuid", ret, UUID_LENGTH + 2);
 
 	if (n < 0)
 		return log_err(cr, (int)n, "/proc/sys/kernel/random/uuid: read");

@@ -4,7 +4,8 @@
 
 struct cr;
 
-/* Completes the image directory: digests, then inventory.img. All images must be closed. 0 or -errno, logged. */
+/* Completes the image directory: digests, then inventory.img. All images must be closed. 0 or
+ * -errno, logged. */
 int inventory_dump(struct cr *cr);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the dump parasite is asked and what it answers: the only contract between it and the host. Plain fixed-size data, as both
- * are built by different rules. It holds only what a task can learn about itself alone; all else is read from outside.
+ * What the dump parasite is asked and what it answers: the only contract between it and the host.
+ * Plain fixed-size data, as both are built by different rules. It holds only what a task can learn
+ * about itself alone; all else is read from outside.
  *
- * The host sends the command PARASITE_TASK with a struct parasite_task_args that names as many timers as the process has, and has
- * each further thread run parasite_thread() with the address of a struct parasite_thread_args.
+ * The host sends the command PARASITE_TASK with a struct parasite_task_args that names as many
+ * timers as the process has, and has each further thread run parasite_thread() with the address of
+ * a struct parasite_thread_args.
  */
 #ifndef CRIU_PIE_PARASITE_ARGS_H
 #define CRIU_PIE_PARASITE_ARGS_H
@@ -33,7 +35,8 @@ struct parasite_posix_timer {
 struct parasite_thread_facts {
 	uint64_t tid_address; /* PR_GET_TID_ADDRESS: set_tid_address(2), CLONE_CHILD_CLEARTID */
 	uint64_t altstack_sp, altstack_size;
-	uint32_t altstack_flags; /* sigaltstack(2); not SS_ONSTACK: that is a matter of the stack pointer */
+	uint32_t altstack_flags; /* sigaltstack(2); not SS_ONSTACK: that is a matter of the stack
+				    pointer */
 	uint32_t pdeath_sig;
 	uint32_t securebits; /* PR_GET_SECUREBITS, keep-caps included */
 	uint32_t reserved;
@@ -47,18 +50,19 @@ struct parasite_thread_args {
 
 /* What a process has as a whole, and its leader. */
 struct parasite_task_args {
-	int32_t err;  /* out */
-	int32_t step; /* out: enum parasite_step */
-	uint32_t n_timers;      /* in */
+	int32_t err;             /* out */
+	int32_t step;            /* out: enum parasite_step */
+	uint32_t n_timers;       /* in */
 	uint32_t has_membarrier; /* in: the kernel knows MEMBARRIER_CMD_GET_REGISTRATIONS */
 	struct parasite_thread_facts leader;
 	uint64_t brk;
-	int32_t dumpable;       /* PR_GET_DUMPABLE */
-	int32_t thp_disabled;   /* PR_GET_THP_DISABLE */
+	int32_t dumpable;     /* PR_GET_DUMPABLE */
+	int32_t thp_disabled; /* PR_GET_THP_DISABLE */
 	int32_t child_subreaper;
 	uint32_t membarrier_registrations;
 	struct parasite_itimer itimers[3]; /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
-	struct parasite_sigaction actions[PARASITE_N_SIGNALS]; /* by signal number - 1; 9 and 19 too */
+	struct parasite_sigaction
+		actions[PARASITE_N_SIGNALS]; /* by signal number - 1; 9 and 19 too */
 	struct parasite_posix_timer timers[];
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The dump parasite: asks the kernel what only the process itself is told (pie/parasite-args.h), and changes nothing. One command for
- * the process, one function for each further thread. The first call that fails ends it, and says which it was.
+ * The dump parasite: asks the kernel what only the process itself is told (pie/parasite-args.h),
+ * and changes nothing. One command for the process, one function for each further thread. The first
+ * call that fails ends it, and says which it was.
  */
 #include <errno.h>
 #include <linux/membarrier.h>

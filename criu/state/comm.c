@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The name of a thread, 15 bytes of any kind but zero: PR_SET_NAME, /proc/PID/task/TID/comm. The name of a process is that of its
- * leader, and written once more for it: for zombies it is the only one.
+ * The name of a thread, 15 bytes of any kind but zero: PR_SET_NAME, /proc/PID/task/TID/comm. The
+ * name of a process is that of its leader, and written once more for it: for zombies it is the only
+ * one.
  */
 #include "state/parts.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Messages that are built piece by piece: each on the heap, so that image_message_free() of the outermost frees all. */
+/* Messages that are built piece by piece: each on the heap, so that image_message_free() of the
+ * outermost frees all. */
 #ifndef CRIU_STATE_MESSAGE_H
 #define CRIU_STATE_MESSAGE_H
 

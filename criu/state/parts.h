@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The parts that parts.c lists; each is defined in the file of its name (registers and TLS: arch/). */
+/* The parts that parts.c lists; each is defined in the file of its name (registers and TLS: arch/).
+ */
 #ifndef CRIU_STATE_PARTS_H
 #define CRIU_STATE_PARTS_H
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a process is: alive, stopped by a signal (which one), or a zombie with the wait status its parent has not fetched yet; and the
- * kernel's flags of it, which say how it came to be. The flags are for people who look at the image: nothing is restored of them.
- * A zombie has nothing but this, its name and its ids in the tree.
+ * What a process is: alive, stopped by a signal (which one), or a zombie with the wait status its
+ * parent has not fetched yet; and the kernel's flags of it, which say how it came to be. The flags
+ * are for people who look at the image: nothing is restored of them. A zombie has nothing but this,
+ * its name and its ids in the tree.
  */
 #include "state/parts.h"
 

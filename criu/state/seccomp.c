@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * seccomp(2): strict mode, or a chain of filters of which each new one comes on top of the older ones; every thread has its own. The
- * filters of all threads stand in one image, each chain from the newest to the oldest, where `prev` leads from a filter to the next
- * newer one: a reader begins with the oldest, which the thread's message names, and installs one after the other. Where all threads
- * of a process have the same chain only the leader's is written, to be installed for all threads at once. Filters are the last thing
- * to be restored, as they may forbid all the rest.
+ * seccomp(2): strict mode, or a chain of filters of which each new one comes on top of the older
+ * ones; every thread has its own. The filters of all threads stand in one image, each chain from
+ * the newest to the oldest, where `prev` leads from a filter to the next newer one: a reader begins
+ * with the oldest, which the thread's message names, and installs one after the other. Where all
+ * threads of a process have the same chain only the leader's is written, to be installed for all
+ * threads at once. Filters are the last thing to be restored, as they may forbid all the rest.
  */
 #include "state/seccomp.h"
 

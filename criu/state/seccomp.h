@@ -12,15 +12,18 @@ struct task;
 struct SeccompEntry;
 
 /*
- * Appends the chains of all threads of a task to the list and gives each thread the index of its oldest filter; for a task
- * whose threads all have the same chain, only that of the leader, marked to hold for all.
+ * Appends the chains of all threads of a task to the list and gives each thread the index of its
+ * oldest filter; for a task whose threads all have the same chain, only that of the leader, marked
+ * to hold for all.
  */
 void seccomp_add_task(struct SeccompEntry *entry, struct task *task);
 
-/* Dump, before the thread parts: numbers the filters of the tree and writes seccomp.img. 0 or -errno, logged. */
+/* Dump, before the thread parts: numbers the filters of the tree and writes seccomp.img. 0 or
+ * -errno, logged. */
 int seccomp_dump_image(struct cr *cr);
 
-/* Restore, before the thread parts: reads seccomp.img, which may be missing. 0 or -errno, logged. */
+/* Restore, before the thread parts: reads seccomp.img, which may be missing. 0 or -errno, logged.
+ */
 int seccomp_load_image(struct cr *cr);
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Facts of a frozen task that more than one part needs: /proc/PID/stat of the process and /proc/PID/task/TID/status of each thread.
- * Read by workers, many tasks at a time; nothing here traces or changes anything. The folder of a thread is open only while its
- * parts read from it, so that a tree of many threads does not use up descriptors.
+ * Facts of a frozen task that more than one part needs: /proc/PID/stat of the process and
+ * /proc/PID/task/TID/status of each thread. Read by workers, many tasks at a time; nothing here
+ * traces or changes anything. The folder of a thread is open only while its parts read from it, so
+ * that a tree of many threads does not use up descriptors.
  */
 #include "task/dump.h"
 
@@ -16,7 +17,8 @@
 #include "kernel/kcmp.h"
 #include "util/log.h"
 
-/* Threads can give up sharing (unshare(2)); images have one table of descriptors and one of paths for a process. */
+/* Threads can give up sharing (unshare(2)); images have one table of descriptors and one of paths
+ * for a process. */
 static int check_sharing(struct cr *cr, const struct thread *thread)
 {
 	const struct task *task = thread->task;

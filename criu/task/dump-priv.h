@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The freeze: what is known of processes while they are being stopped, before it is settled who belongs to the tree. Once it is,
- * freeze.c makes cr->tree of it; the set stays, as the record of what is traced.
+ * The freeze: what is known of processes while they are being stopped, before it is settled who
+ * belongs to the tree. Once it is, freeze.c makes cr->tree of it; the set stays, as the record of
+ * what is traced.
  */
 #ifndef CRIU_TASK_DUMP_PRIV_H
 #define CRIU_TASK_DUMP_PRIV_H
@@ -16,8 +17,8 @@
 struct cr;
 
 enum frozen_state {
-	FROZEN_LISTED,  /* not touched */
-	FROZEN_SEIZED,  /* asked to stop */
+	FROZEN_LISTED, /* not touched */
+	FROZEN_SEIZED, /* asked to stop */
 	FROZEN_STOPPED,
 	FROZEN_GONE,
 };
@@ -34,9 +35,11 @@ struct frozen_task {
 	int pidfd; /* -1 for a zombie */
 	bool is_zombie;
 	bool is_gone;
-	bool is_settled;   /* all threads were stopped before they and their children were listed last */
-	bool is_reachable; /* from the root, by the lists of children */
-	bool is_released;  /* a vfork child that its parent waits for: runs until the parent has stopped */
+	bool is_settled; /* all threads were stopped before they and their children were listed last
+			  */
+	bool is_reachable;     /* from the root, by the lists of children */
+	bool is_released;      /* a vfork child that its parent waits for: runs until the parent has
+				  stopped */
 	unsigned int n_judged; /* how often its main thread was found dead, but not the process */
 	struct frozen_thread *threads; /* in the kernel's order */
 	size_t n_threads;
@@ -55,7 +58,8 @@ struct freeze {
 	uint64_t deadline; /* microseconds, 0: none */
 	bool somebody_died;
 	struct freezer *cgroup; /* freezer.c */
-	struct watch *watch;    /* watch.c; while processes with more than one thread are being seized */
+	struct watch
+		*watch; /* watch.c; while processes with more than one thread are being seized */
 };
 
 void freeze_free(struct freeze *freeze);
@@ -73,8 +77,8 @@ void frozen_task_free(struct frozen_task *task);
 /* Its pid belongs to another process now: begin anew. */
 void frozen_task_reset(struct frozen_task *task);
 /*
- * Lists threads and children. With is_seizing, threads that are not traced yet are seized and told to stop. Returns how many
- * threads are new, 0 also where the process is gone, or -errno, logged.
+ * Lists threads and children. With is_seizing, threads that are not traced yet are seized and told
+ * to stop. Returns how many threads are new, 0 also where the process is gone, or -errno, logged.
  */
 int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing);
 /* Seizes and interrupts what is only listed. 0 or -errno, logged. */
@@ -82,8 +86,9 @@ int frozen_task_seize(struct cr *cr, struct frozen_task *task);
 /* Looks, without waiting, which threads have stopped. Returns how many have not. */
 size_t frozen_task_poll(struct frozen_task *task);
 /*
- * Finds out which of the threads that had stopped were killed since, or replaced. A thread that executes a program kills all others, and waits
- * for ever for those that their tracer has not seen dead.
+ * Finds out which of the threads that had stopped were killed since, or replaced. A thread that
+ * executes a program kills all others, and waits for ever for those that their tracer has not seen
+ * dead.
  */
 void frozen_task_recheck(struct frozen_task *task);
 /* Lets all threads go; signo as for compel_detach(). */
@@ -102,7 +107,8 @@ int root_check(struct cr *cr, pid_t pid);
 
 /* freezer.c: the control group of --freeze-cgroup */
 
-/* Freezes it, waits until it is; the journal learns how it was. NULL with *ret_err 0: not asked for. */
+/* Freezes it, waits until it is; the journal learns how it was. NULL with *ret_err 0: not asked
+ * for. */
 int freezer_freeze(struct cr *cr, uint64_t deadline, struct freezer **ret_freezer);
 /* Lets its tasks move, so that they reach the stops they were told to make. */
 int freezer_thaw(struct cr *cr, struct freezer *freezer);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The state of a dump: made before anything is touched, freed when all is over, whatever had become of it by then. */
+/* The state of a dump: made before anything is touched, freed when all is over, whatever had become
+ * of it by then. */
 #include "task/dump.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Dump: what is known of a task and of a thread before it is written. Everything that can be seen from outside is read while
- * the tree is frozen and not yet infected; what only the task itself can tell is in the answers of the parasite
- * (pie/parasite-args.h). The parts of state/ turn facts into messages.
+ * Dump: what is known of a task and of a thread before it is written. Everything that can be seen
+ * from outside is read while the tree is frozen and not yet infected; what only the task itself can
+ * tell is in the answers of the parasite (pie/parasite-args.h). The parts of state/ turn facts into
+ * messages.
  */
 #ifndef CRIU_TASK_DUMP_H
 #define CRIU_TASK_DUMP_H
@@ -27,7 +28,8 @@ struct kobj_ids;
 struct sock_filter;
 struct xsave_layout;
 
-/* Pending signals as PTRACE_PEEKSIGINFO gives them: raw siginfo_t, 128 bytes each, in the order they will be delivered. */
+/* Pending signals as PTRACE_PEEKSIGINFO gives them: raw siginfo_t, 128 bytes each, in the order
+ * they will be delivered. */
 #define SIGINFO_SIZE 128
 struct signal_queue {
 	uint8_t (*items)[SIGINFO_SIZE];
@@ -61,7 +63,7 @@ enum ns_index {
 };
 
 struct thread_dump {
-	int proc; /* /proc/PID/task/TID, O_PATH */
+	int proc;       /* /proc/PID/task/TID, O_PATH */
 	int stop_signo; /* signal of the group stop the thread was found in, 0: it was running */
 
 	/* From /proc, by workers. */
@@ -78,12 +80,14 @@ struct thread_dump {
 	struct rseq_registration rseq;
 	struct seccomp_program *filters; /* newest first */
 	size_t n_filters;
-	uint32_t seccomp_id; /* index of the oldest in seccomp.img, with mode filter and n_filters > 0 */
+	uint32_t seccomp_id; /* index of the oldest in seccomp.img, with mode filter and n_filters >
+				0 */
 	bool has_seccomp_id;
 	struct compel_regs *regs; /* registers, FPU, TLS, signal mask */
 
 	/* From struct rseq in its memory. */
-	uint64_t rseq_cs_pointer; /* to be written back just before the thread goes on, 0: nothing */
+	uint64_t
+		rseq_cs_pointer; /* to be written back just before the thread goes on, 0: nothing */
 
 	/* From the parasite. */
 	struct parasite_thread_facts facts;
@@ -101,8 +105,8 @@ struct task_dump {
 	struct proc_limit limits[PROC_N_LIMITS];
 	struct proc_timer *timers;
 	size_t n_timers;
-	struct signal_queue pending; /* for the process as a whole */
-	struct compel_session *session; /* while infected */
+	struct signal_queue pending;      /* for the process as a whole */
+	struct compel_session *session;   /* while infected */
 	struct parasite_task_args *facts; /* with n_timers timers */
 	size_t facts_size;
 };
@@ -114,16 +118,16 @@ struct dump {
 	struct kobj_ids *ids;             /* task/kobj-ids.c */
 	Lsmtype lsm;                      /* state/lsm.h: of this machine */
 	char *cgroups;                    /* text of our own /proc/self/cgroup */
-	struct xsave_layout *xsave;       /* arch/x86_64/fpu.h: CPUID is slow in a virtual machine */
+	struct xsave_layout *xsave; /* arch/x86_64/fpu.h: CPUID is slow in a virtual machine */
 	struct timespec monotonic, boottime; /* clocks at the freeze */
-	bool goes_on;                     /* the tree has been let go of, or killed: nothing may look at it any more */
+	bool goes_on; /* the tree has been let go of, or killed: nothing may look at it any more */
 	bool is_killed;
-	int script_status;                /* what the failing post-dump script exited with, 0: none failed */
+	int script_status; /* what the failing post-dump script exited with, 0: none failed */
 };
 
 /*
- * Makes cr->dump, with what can be known before anything is touched. 0 or -errno, logged. dump_free() frees it and the whole
- * tree, after mem_free() and files_free().
+ * Makes cr->dump, with what can be known before anything is touched. 0 or -errno, logged.
+ * dump_free() frees it and the whole tree, after mem_free() and files_free().
  */
 int dump_start(struct cr *cr);
 void dump_free(struct cr *cr);
@@ -136,9 +140,11 @@ int tree_list(struct cr *cr);
 int tree_freeze(struct cr *cr);
 /* What is said about a stopped task and its threads by ptrace(2) alone. In the tracing thread. */
 int task_peek(struct cr *cr, struct task *task);
-/* The rest of it, once task_collect() is through; seccomp filters hold again when the thread is let go. */
+/* The rest of it, once task_collect() is through; seccomp filters hold again when the thread is let
+ * go. */
 int task_peek_rest(struct cr *cr, struct task *task);
-/* /proc facts that more than one part needs. Workers. Between the two of a thread its dump->proc is open. */
+/* /proc facts that more than one part needs. Workers. Between the two of a thread its dump->proc is
+ * open. */
 int task_collect(struct cr *cr, struct task *task);
 int thread_collect(struct cr *cr, struct thread *thread);
 void thread_collect_end(struct thread *thread);
@@ -146,13 +152,15 @@ void thread_collect_end(struct thread *thread);
 int namespaces_read(int proc, uint64_t ret[NS_INDEXES]);
 /* Refuses namespaces other than the tool's own. */
 int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]);
-/* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be dumped. */
+/* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be
+ * dumped. */
 int kobj_ids_collect(struct cr *cr);
 /* Runs the parasite in all tasks and takes it out again. */
 int parasite_ask(struct cr *cr);
 /* Takes the parasite out of where it still is, whatever happened. */
 void parasite_cure(struct cr *cr);
-/* Lets go of every task, as it was found; SIGSTOP leaves them stopped. Nothing is traced after it. */
+/* Lets go of every task, as it was found; SIGSTOP leaves them stopped. Nothing is traced after it.
+ */
 void tree_thaw(struct cr *cr, int signo);
 /* Nothing of the tree is there any more to be let go. */
 void tree_forget(struct cr *cr);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Freezing a whole tree. Processes and threads are listed while they still run, which costs them nothing; then all are seized and
- * told to stop, waited for, and listed again until every list was read from a process that had stopped and held nothing new: no
- * thread or child can have escaped then. Where a process died meanwhile its children may have gone to another one, so that all
- * is read once more.
+ * Freezing a whole tree. Processes and threads are listed while they still run, which costs them
+ * nothing; then all are seized and told to stop, waited for, and listed again until every list was
+ * read from a process that had stopped and held nothing new: no thread or child can have escaped
+ * then. Where a process died meanwhile its children may have gone to another one, so that all is
+ * read once more.
  *
- * What delays: a thread in an uninterruptible call (an error after --timeout, saying where it hangs), and a vfork(2) parent, which
- * the kernel lets stop only when its child has executed a program or ended: such a child is let run until then.
+ * What delays: a thread in an uninterruptible call (an error after --timeout, saying where it
+ * hangs), and a vfork(2) parent, which the kernel lets stop only when its child has executed a
+ * program or ended: such a child is let run until then.
  */
 #include "task/dump.h"
 
@@ -58,7 +60,8 @@ static int add_children(struct freeze *freeze, const struct frozen_task *task)
 
 		if (!child)
 			freeze_add(freeze, task->children[i]);
-		/* A parent that stands still lists nobody who is gone: the pid was given to another one. */
+		/* A parent that stands still lists nobody who is gone: the pid was given to another
+		 * one. */
 		else if (child->is_gone && task->is_settled)
 			frozen_task_reset(child);
 		else
@@ -68,7 +71,8 @@ static int add_children(struct freeze *freeze, const struct frozen_task *task)
 	return n_new;
 }
 
-/* Scans what is not settled; children found on the way are scanned in the same go. How much was new, or -errno. */
+/* Scans what is not settled; children found on the way are scanned in the same go. How much was
+ * new, or -errno. */
 static int scan_tasks(struct cr *cr, struct freeze *freeze, bool is_seizing)
 {
 	int n_new = 0;
@@ -123,11 +127,13 @@ static int freeze_timed_out(struct cr *cr, const struct freeze *freeze)
 				(void)proc_read_stat(dir, &stat);
 				(void)fd_read_file_into(dir, "wchan", wchan, sizeof(wchan));
 			}
-			err = log_refuse(cr, -ETIMEDOUT,
-					 "pid %d: thread %d did not stop within %u s: state %c in %s",
-					 task->pid, tid, cr->opts->timeout, stat.state,
-					 wchan[0] ? wchan : "an unknown function");
-			log_remedy(cr, "wait until it has left the kernel, or give a longer --timeout");
+			err = log_refuse(
+				cr, -ETIMEDOUT,
+				"pid %d: thread %d did not stop within %u s: state %c in %s",
+				task->pid, tid, cr->opts->timeout, stat.state,
+				wchan[0] ? wchan : "an unknown function");
+			log_remedy(cr,
+				   "wait until it has left the kernel, or give a longer --timeout");
 			return err;
 		}
 	}
@@ -166,7 +172,8 @@ static void release_children(struct cr *cr, struct freeze *freeze, struct frozen
 			continue;
 		if (kcmp_compare(task->pid, child->pid, KCMP_KIND_VM, 0, 0) != 0)
 			continue;
-		log_debug(cr, "pid %d: runs until its vfork parent %d can stop", child->pid, task->pid);
+		log_debug(cr, "pid %d: runs until its vfork parent %d can stop", child->pid,
+			  task->pid);
 		frozen_task_detach(child, 0);
 		/* One that has not come to its stop yet is let go the next time. */
 		child->is_released = is_stopped(child);
@@ -195,7 +202,8 @@ static void handle_stall(struct cr *cr, struct freeze *freeze)
 	}
 }
 
-/* Children that were let run are seized again once their parent has stopped, or where it is gone. */
+/* Children that were let run are seized again once their parent has stopped, or where it is gone.
+ */
 static void recall_children(struct freeze *freeze)
 {
 	for (size_t i = 0; i < freeze->n_tasks; i++) {
@@ -258,7 +266,8 @@ static int stop_all(struct cr *cr, struct freeze *freeze)
 			return err;
 	}
 	for (;;) {
-		/* Under the freezer one list is complete; what it lists must be let move to reach its stop. */
+		/* Under the freezer one list is complete; what it lists must be let move to reach
+		 * its stop. */
 		if (freeze->cgroup && !is_thawed) {
 			n_new = scan_tasks(cr, freeze, true);
 			err = n_new < 0 ? n_new : freezer_thaw(cr, freeze->cgroup);
@@ -295,8 +304,8 @@ static int stop_all(struct cr *cr, struct freeze *freeze)
 static struct task *build_task(struct cr *cr, struct frozen_task *frozen, struct task *parent)
 {
 	bool is_alive = !frozen->is_zombie;
-	struct task *task = tree_add_task(cr->tree, parent, frozen->pid,
-					  is_alive ? frozen->n_threads : 1);
+	struct task *task =
+		tree_add_task(cr->tree, parent, frozen->pid, is_alive ? frozen->n_threads : 1);
 
 	task->host_pid = frozen->pid;
 	task->dump = xcalloc(1, sizeof(*task->dump));
@@ -320,7 +329,8 @@ static struct task *build_task(struct cr *cr, struct frozen_task *frozen, struct
 	return task;
 }
 
-/* Depth first: a task, then each of its children with all that is below it. The depth is that of the tree. */
+/* Depth first: a task, then each of its children with all that is below it. The depth is that of
+ * the tree. */
 static void build_tree(struct cr *cr, struct frozen_task *frozen, struct task *parent)
 {
 	struct task *task = build_task(cr, frozen, parent);
@@ -380,7 +390,8 @@ int tree_freeze(struct cr *cr)
 		return err;
 	stats_begin(cr->stats, STATS_FROZEN_TIME);
 	if (root->is_gone || root->is_zombie)
-		return log_refuse(cr, -ESRCH, "pid %d: ended while it was being stopped", root->pid);
+		return log_refuse(cr, -ESRCH, "pid %d: ended while it was being stopped",
+				  root->pid);
 
 	clock_gettime(CLOCK_MONOTONIC, &cr->dump->monotonic);
 	clock_gettime(CLOCK_BOOTTIME, &cr->dump->boottime);

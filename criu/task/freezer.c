@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The control group of --freeze-cgroup: its freezer holds all tasks at once, so that none can fork away while they are being
- * seized. A frozen task does not come to its ptrace stop under the freezer of cgroup v1, and runs no code of ours under either,
- * so the group is let go again as soon as every task was told to stop. It ends as it was found: frozen, if it was.
+ * The control group of --freeze-cgroup: its freezer holds all tasks at once, so that none can fork
+ * away while they are being seized. A frozen task does not come to its ptrace stop under the
+ * freezer of cgroup v1, and runs no code of ours under either, so the group is let go again as soon
+ * as every task was told to stop. It ends as it was found: frozen, if it was.
  */
 #include "task/dump-priv.h"
 
@@ -24,7 +25,7 @@
 #include "util/time.h"
 
 struct freezer_version {
-	const char *file;    /* that is written */
+	const char *file; /* that is written */
 	const char *frozen, *thawed;
 	const char *state;   /* that tells whether it is frozen by now */
 	const char *settled; /* a line of it then */
@@ -110,7 +111,8 @@ int freezer_freeze(struct cr *cr, uint64_t deadline, struct freezer **ret_freeze
 	}
 	freezer->version = find_version(freezer->dir);
 	if (!freezer->version) {
-		err = log_refuse(cr, -EINVAL, "%s: has neither cgroup.freeze nor freezer.state", path);
+		err = log_refuse(cr, -EINVAL, "%s: has neither cgroup.freeze nor freezer.state",
+				 path);
 		goto failed;
 	}
 	n = fd_read_file_into(freezer->dir, freezer->version->file, text, sizeof(text));
@@ -160,8 +162,8 @@ void freezer_release(struct cr *cr, struct freezer *freezer)
 			    freezer->was_frozen ? freezer->version->frozen
 						: freezer->version->thawed);
 	if (err < 0)
-		log_warn(cr, "%s: could not be put back into its state: %s", cr->opts->freeze_cgroup,
-			 strerror(-err));
+		log_warn(cr, "%s: could not be put back into its state: %s",
+			 cr->opts->freeze_cgroup, strerror(-err));
 	else
 		undo_forget(cr, freezer->undo);
 	close_at(&freezer->dir);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Killing a tree that has been dumped. Every process gets its SIGKILL while all still lie in their ptrace stops: they end from there
- * without an instruction of their own, and no parent runs to see a child dead before it is killed itself. The kernel keeps what a
- * tracer has traced until that has seen it dead, so each thread is waited for; reaping is the parents' matter.
+ * Killing a tree that has been dumped. Every process gets its SIGKILL while all still lie in their
+ * ptrace stops: they end from there without an instruction of their own, and no parent runs to see
+ * a child dead before it is killed itself. The kernel keeps what a tracer has traced until that has
+ * seen it dead, so each thread is waited for; reaping is the parents' matter.
  */
 #include "task/dump.h"
 

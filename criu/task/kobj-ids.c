@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Numbers for what the kernel lets tasks share: memory, descriptor table, paths (root, working directory), signal handlers, and the
- * namespaces. Tasks with the same number have the same object. The tool takes its numbers first; a task whose namespace has the
- * number of the tool's is in no namespace of its own.
+ * Numbers for what the kernel lets tasks share: memory, descriptor table, paths (root, working
+ * directory), signal handlers, and the namespaces. Tasks with the same number have the same object.
+ * The tool takes its numbers first; a task whose namespace has the number of the tool's is in no
+ * namespace of its own.
  *
- * What a restore could not make again is refused: memory, paths or handlers shared between processes, descriptors shared with anyone
- * but the parent, and namespaces of the tree's own. A time namespace is none of these: every tree that was restored has one.
+ * What a restore could not make again is refused: memory, paths or handlers shared between
+ * processes, descriptors shared with anyone but the parent, and namespaces of the tree's own. A
+ * time namespace is none of these: every tree that was restored has one.
  */
 #include "task/dump.h"
 
@@ -26,8 +28,8 @@ static const struct {
 	const char *file;
 	const char *name; /* for messages */
 } namespaces[NS_INDEXES] = {
-	[NS_PID] = {"ns/pid", "PID"},	[NS_NET] = {"ns/net", "network"},
-	[NS_IPC] = {"ns/ipc", "IPC"},	[NS_UTS] = {"ns/uts", "UTS"},
+	[NS_PID] = {"ns/pid", "PID"},    [NS_NET] = {"ns/net", "network"},
+	[NS_IPC] = {"ns/ipc", "IPC"},    [NS_UTS] = {"ns/uts", "UTS"},
 	[NS_TIME] = {"ns/time", "time"}, [NS_MNT] = {"ns/mnt", "mount"},
 	[NS_USER] = {"ns/user", "user"}, [NS_CGROUP] = {"ns/cgroup", "control group"},
 };
@@ -43,7 +45,8 @@ static const struct {
 
 struct kobj_ids {
 	struct kcmp_ids *vm, *files, *fs, *sighand;
-	uint64_t own[NS_INDEXES]; /* inodes of the namespaces of this tool, 0: the kernel has no such kind */
+	uint64_t own[NS_INDEXES]; /* inodes of the namespaces of this tool, 0: the kernel has no
+				     such kind */
 };
 
 int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
@@ -53,22 +56,25 @@ int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 	for (size_t i = 0; i < NS_INDEXES; i++) {
 		int err = fstatat(proc, namespaces[i].file, &st, 0) < 0 ? -errno : 0;
 
-		/* A kernel without this kind has no such file; one that is there and says so is of a task that ends. */
+		/* A kernel without this kind has no such file; one that is there and says so is of
+		 * a task that ends. */
 		if (err < 0 && (err != -ENOENT || i == NS_PID))
 			return err;
 		ret[i] = err < 0 ? 0 : st.st_ino;
 	}
-	/* Before its first child appears there, only this file tells of a namespace made by unshare(2). */
+	/* Before its first child appears there, only this file tells of a namespace made by
+	 * unshare(2). */
 	for (size_t i = 0; i < ARRAY_SIZE(for_children); i++)
-		if (ret[for_children[i].index] && fstatat(proc, for_children[i].file, &st, 0) == 0 &&
+		if (ret[for_children[i].index] &&
+		    fstatat(proc, for_children[i].file, &st, 0) == 0 &&
 		    st.st_ino != ret[for_children[i].index])
 			ret[for_children[i].index] = UINT64_MAX;
 	return 0;
 }
 
 /*
- * Ours are numbered one after the other, whatever the kernel has of them; others do not get this far, but for one time namespace that
- * the whole tree is in.
+ * Ours are numbered one after the other, whatever the kernel has of them; others do not get this
+ * far, but for one time namespace that the whole tree is in.
  */
 static void number_namespaces(const struct kobj_ids *ids, TaskKobjIdsEntry *entry,
 			      const uint64_t theirs[NS_INDEXES])
@@ -149,7 +155,8 @@ int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]
 	for (size_t i = 0; i < NS_INDEXES; i++) {
 		int err;
 
-		/* None at all has a task that is ending, or about to be replaced by another thread in execve(2). */
+		/* None at all has a task that is ending, or about to be replaced by another thread
+		 * in execve(2). */
 		if (theirs[i] == 0)
 			continue;
 		if (i == NS_TIME ? is_time_of_tree(cr, theirs[i])
@@ -182,9 +189,10 @@ struct kobj {
 	bool parent_may_share;
 };
 
-#define KOBJ(id, text, may_share)                                                                  \
-	{                                                                                          \
-		text, offsetof(struct kobj_ids, id), offsetof(TaskKobjIdsEntry, id##_id), may_share \
+#define KOBJ(id, text, may_share)                                                         \
+	{                                                                                 \
+		text, offsetof(struct kobj_ids, id), offsetof(TaskKobjIdsEntry, id##_id), \
+			may_share                                                         \
 	}
 
 static const struct kobj kobjs[] = {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Asking tasks about themselves. The blob is put into a process, answers one command for the process and one call for each further
- * thread, and is taken out again at once: neither memory nor files are dumped with it inside. A few processes are asked at a time,
- * so that they answer while others are being prepared. Session and registers are compel's, which also sees to it that a process
- * lives on unharmed if this tool is killed meanwhile.
+ * Asking tasks about themselves. The blob is put into a process, answers one command for the
+ * process and one call for each further thread, and is taken out again at once: neither memory nor
+ * files are dumped with it inside. A few processes are asked at a time, so that they answer while
+ * others are being prepared. Session and registers are compel's, which also sees to it that a
+ * process lives on unharmed if this tool is killed meanwhile.
  */
 #include "task/dump.h"
 
@@ -102,7 +103,8 @@ static int task_infect(struct cr *cr, struct task *task)
 	if (err < 0)
 		return err;
 	if (!compel_session_is_kill_safe(task->dump->session))
-		log_warn(cr, "pid %d: must not lose this tool while it is asked about itself", task->pid);
+		log_warn(cr, "pid %d: must not lose this tool while it is asked about itself",
+			 task->pid);
 	err = compel_blob_load(task->dump->session, &blob_parasite, &layout);
 	if (err < 0)
 		return err;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What ptrace(2) tells of a stopped thread: registers, pending signals, where its restartable sequences are registered, seccomp filters.
- * All of it in the tracing thread, as the kernel lets nobody else ask.
+ * What ptrace(2) tells of a stopped thread: registers, pending signals, where its restartable
+ * sequences are registered, seccomp filters. All of it in the tracing thread, as the kernel lets
+ * nobody else ask.
  *
- * One thing is changed: a thread in a restartable critical section is sent to its abort handler at once, before any code of ours can
- * run in it. The kernel would do the same when it goes on; done now, it holds as well for a tool that is killed a moment later.
+ * One thing is changed: a thread in a restartable critical section is sent to its abort handler at
+ * once, before any code of ours can run in it. The kernel would do the same when it goes on; done
+ * now, it holds as well for a tool that is killed a moment later.
  */
 #include "task/dump.h"
 
@@ -43,7 +45,8 @@ static long peek(long request, pid_t tid, const void *addr, void *data)
 
 static void add_signal(struct signal_queue *queue, const siginfo_t *info)
 {
-	queue->items = array_grow(queue->items, &queue->capacity, queue->n + 1, sizeof(*queue->items));
+	queue->items =
+		array_grow(queue->items, &queue->capacity, queue->n + 1, sizeof(*queue->items));
 	memcpy(queue->items[queue->n++], info, SIGINFO_SIZE);
 }
 
@@ -105,8 +108,7 @@ static int abort_section(struct cr *cr, struct thread *thread, const struct rseq
 	err = compel_regs_set(thread->host_tid, thread->dump->regs);
 	if (err == 0)
 		err = write_memory(thread,
-				   thread->dump->rseq.pointer +
-					   offsetof(struct rseq_head, section),
+				   thread->dump->rseq.pointer + offsetof(struct rseq_head, section),
 				   &none, sizeof(none));
 	if (err < 0)
 		return log_err(cr, err, "pid %d: end the critical section of thread %d",
@@ -119,7 +121,8 @@ static int peek_rseq(struct cr *cr, struct thread *thread)
 	struct rseq_registration *rseq = &thread->dump->rseq;
 
 	/* Kernels before 5.13, or without rseq(2), have nothing to tell. */
-	if (peek(PTRACE_GET_RSEQ_CONFIGURATION, thread->host_tid, (void *)sizeof(*rseq), rseq) < 0 &&
+	if (peek(PTRACE_GET_RSEQ_CONFIGURATION, thread->host_tid, (void *)sizeof(*rseq), rseq) <
+		    0 &&
 	    errno != EIO && errno != EINVAL)
 		return log_err(cr, -errno, "pid %d: read the rseq registration of thread %d",
 			       thread->task->pid, thread->tid);
@@ -130,7 +133,8 @@ static int settle_section(struct cr *cr, struct thread *thread, const struct rse
 {
 	struct rseq_section section;
 
-	/* A section that cannot be read cannot be run in either: the kernel will say so to the thread itself. */
+	/* A section that cannot be read cannot be run in either: the kernel will say so to the
+	 * thread itself. */
 	if (!head->section || read_memory(thread, head->section, &section, sizeof(section)) < 0)
 		return 0;
 	switch (rseq_decide(compel_regs_general(thread->dump->regs)->rip, head->flags, &section)) {
@@ -145,7 +149,8 @@ static int settle_section(struct cr *cr, struct thread *thread, const struct rse
 	return 0;
 }
 
-/* Threads from..end - 1; the head of each struct rseq comes with one call for all, as each call is expensive. */
+/* Threads from..end - 1; the head of each struct rseq comes with one call for all, as each call is
+ * expensive. */
 static int settle_sections(struct cr *cr, struct task *task, size_t from, size_t end)
 {
 	struct iovec local[READS_AT_ONCE], remote[READS_AT_ONCE];
@@ -261,7 +266,8 @@ static int peek_filter(struct cr *cr, struct thread *thread, uint64_t index)
 		return log_err(cr, n < 0 ? -errno : -EIO,
 			       "pid %d: read the code of seccomp filter %llu of thread %d",
 			       thread->task->pid, (unsigned long long)index, thread->tid);
-	if (peek(PTRACE_SECCOMP_GET_METADATA, thread->host_tid, (void *)sizeof(metadata), &metadata) >= 0)
+	if (peek(PTRACE_SECCOMP_GET_METADATA, thread->host_tid, (void *)sizeof(metadata),
+		 &metadata) >= 0)
 		program->flags = (uint32_t)metadata.flags;
 	return 1;
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * May the tree below this pid be dumped? What rules it out from the start is found here, before anything was touched: there is no
- * such process, it is dead, a kernel thread, a thread and no process, this tool itself or one of its ancestors (which would wait for
- * ever for what they stopped), it is traced by somebody, it is not ours to trace, or its session began outside of the tree.
+ * May the tree below this pid be dumped? What rules it out from the start is found here, before
+ * anything was touched: there is no such process, it is dead, a kernel thread, a thread and no
+ * process, this tool itself or one of its ancestors (which would wait for ever for what they
+ * stopped), it is traced by somebody, it is not ours to trace, or its session began outside of the
+ * tree.
  */
 #include "task/dump-priv.h"
 
@@ -21,7 +23,8 @@
 
 #define PF_KTHREAD_FLAG 0x00200000u
 
-/* Is pid an ancestor of this process? Ends at the first process of the pid namespace, or where /proc hides the rest. */
+/* Is pid an ancestor of this process? Ends at the first process of the pid namespace, or where
+ * /proc hides the rest. */
 static bool is_ancestor(pid_t pid)
 {
 	pid_t at = getppid();
@@ -78,7 +81,8 @@ static int check_relation(struct cr *cr, pid_t pid)
 	}
 	if (is_ancestor(pid)) {
 		err = log_refuse(cr, -EINVAL, "pid %d: is an ancestor of this tool", pid);
-		log_remedy(cr, "start the tool from outside of the tree, for example with setsid(1) from another shell");
+		log_remedy(cr, "start the tool from outside of the tree, for example with "
+			       "setsid(1) from another shell");
 		return err;
 	}
 	return 0;
@@ -108,8 +112,9 @@ static void pause_ms(void)
 }
 
 /*
- * While a thread other than the main one executes a program, the main one is dead for a moment, before the new one takes its place.
- * A main thread that has just exited looks the same, but stays so.
+ * While a thread other than the main one executes a program, the main one is dead for a moment,
+ * before the new one takes its place. A main thread that has just exited looks the same, but stays
+ * so.
  */
 static int read_stat(int dir, struct proc_stat *ret)
 {
@@ -125,7 +130,8 @@ static int read_stat(int dir, struct proc_stat *ret)
 	return err;
 }
 
-/* /proc/PID/mem opens for who may attach with ptrace(2), and for nobody else; to open it changes nothing. */
+/* /proc/PID/mem opens for who may attach with ptrace(2), and for nobody else; to open it changes
+ * nothing. */
 static int check_permission(struct cr *cr, pid_t pid, int dir)
 {
 	int fd = -1, err = -ESRCH;
@@ -141,7 +147,8 @@ static int check_permission(struct cr *cr, pid_t pid, int dir)
 		return 0;
 	}
 	err = log_err(cr, err, "pid %d: may not be traced", pid);
-	log_remedy(cr, "run as root, or as the owner of the process with CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE");
+	log_remedy(cr, "run as root, or as the owner of the process with CAP_CHECKPOINT_RESTORE "
+		       "and CAP_SYS_PTRACE");
 	return err;
 }
 

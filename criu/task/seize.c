@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Seizing one process: every thread is attached to with PTRACE_SEIZE, which by itself changes nothing, and told to stop with
- * PTRACE_INTERRUPT. The lists of threads and children come from /proc and can only be believed if they were read after all threads
- * known had stopped, as a thread that runs may make more of both.
+ * Seizing one process: every thread is attached to with PTRACE_SEIZE, which by itself changes
+ * nothing, and told to stop with PTRACE_INTERRUPT. The lists of threads and children come from
+ * /proc and can only be believed if they were read after all threads known had stopped, as a thread
+ * that runs may make more of both.
  *
- * A thread in a group stop (SIGSTOP, ^Z) is left in it; which signal it was is kept. Threads may die, or the whole process may
- * become a zombie, while it is being seized: that is no error.
+ * A thread in a group stop (SIGSTOP, ^Z) is left in it; which signal it was is kept. Threads may
+ * die, or the whole process may become a zombie, while it is being seized: that is no error.
  */
 #include "task/dump-priv.h"
 
@@ -78,8 +79,8 @@ static void thread_interrupt(struct frozen_thread *thread)
 }
 
 /*
- * PTRACE_SEIZE was refused: the thread is dead, or traced, or none of our business. A thread that executed a program has its
- * tracer still, but the number of the main thread.
+ * PTRACE_SEIZE was refused: the thread is dead, or traced, or none of our business. A thread that
+ * executed a program has its tracer still, but the number of the main thread.
  */
 static int seize_refused(struct cr *cr, struct frozen_task *task, struct frozen_thread *thread)
 {
@@ -164,7 +165,8 @@ static int thread_seize(struct cr *cr, struct frozen_task *task, struct frozen_t
 		return log_err(cr, err, "pid %d: seize thread %d", task->pid, thread->tid);
 	thread->state = FROZEN_SEIZED;
 
-	/* In a group stop it traps at once; an interrupt on top would be a second trap that turns up when it goes on. */
+	/* In a group stop it traps at once; an interrupt on top would be a second trap that turns
+	 * up when it goes on. */
 	if (compel_wait_stop(thread->tid, 0, &stop) == 0) {
 		thread->state = FROZEN_STOPPED;
 		thread->stop_signo = stop.kind == COMPEL_STOP_GROUP ? stop.signal : 0;
@@ -200,7 +202,8 @@ void frozen_task_recheck(struct frozen_task *task)
 		if (err == 0)
 			continue;
 		task->is_settled = false;
-		/* Under the number of the main thread there is another one now, which had not stopped yet. */
+		/* Under the number of the main thread there is another one now, which had not
+		 * stopped yet. */
 		if (err == -ETIMEDOUT)
 			thread_interrupt(thread);
 		else
@@ -232,7 +235,8 @@ size_t frozen_task_poll(struct frozen_task *task)
 			is_changed = true;
 		}
 	}
-	/* It may have gone on as the main thread, or have been killed with the others, by execve(2). */
+	/* It may have gone on as the main thread, or have been killed with the others, by
+	 * execve(2). */
 	if (is_changed)
 		frozen_task_recheck(task);
 	return n_running;
@@ -275,7 +279,8 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 	for (size_t i = 0; i < n; i++) {
 		struct frozen_thread *known = find_thread(task, i, tids[i]);
 
-		/* One that is gone and listed is dead still, or another one has its number by now. */
+		/* One that is gone and listed is dead still, or another one has its number by now.
+		 */
 		if (known && known->state != FROZEN_GONE)
 			threads[i] = *known;
 		else
@@ -286,7 +291,8 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 	free(task->threads);
 	task->threads = threads;
 	task->n_threads = n;
-	/* A thread that had stopped and is no longer there was killed: was it by one that executes a program? */
+	/* A thread that had stopped and is no longer there was killed: was it by one that executes
+	 * a program? */
 	if (n_known < n_before) {
 		frozen_task_recheck(task);
 		n_new++;
@@ -295,8 +301,8 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 }
 
 /*
- * Before the freeze only those of the leader: the list need not be complete then, and children of other threads are rare enough
- * not to read a file for each.
+ * Before the freeze only those of the leader: the list need not be complete then, and children of
+ * other threads are rare enough not to read a file for each.
  */
 static int scan_children(struct cr *cr, struct frozen_task *task, bool is_seizing)
 {
@@ -321,8 +327,8 @@ static int scan_children(struct cr *cr, struct frozen_task *task, bool is_seizin
 }
 
 /*
- * The main thread did not let itself be seized: the process is gone, or dead and not waited for yet by its parent, or, for a
- * moment, about to be led by a thread that executes a program.
+ * The main thread did not let itself be seized: the process is gone, or dead and not waited for yet
+ * by its parent, or, for a moment, about to be led by a thread that executes a program.
  */
 static int judge_leader(struct cr *cr, struct frozen_task *task)
 {
@@ -338,7 +344,8 @@ static int judge_leader(struct cr *cr, struct frozen_task *task)
 	}
 	if (task->n_judged++ > JUDGE_TRIES)
 		return log_refuse(cr, -EOPNOTSUPP,
-				  "pid %d: its main thread has exited while others go on", task->pid);
+				  "pid %d: its main thread has exited while others go on",
+				  task->pid);
 	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	return 1;
 }
@@ -381,7 +388,8 @@ int frozen_task_scan(struct cr *cr, struct frozen_task *task, bool is_seizing)
 
 void frozen_task_detach(struct frozen_task *task, int signo)
 {
-	/* One that has not stopped yet cannot be let go yet; where it does not stop soon, the end of the tool does it. */
+	/* One that has not stopped yet cannot be let go yet; where it does not stop soon, the end
+	 * of the tool does it. */
 	for (size_t i = 0; i < task->n_threads; i++)
 		if (task->threads[i].state == FROZEN_SEIZED &&
 		    compel_wait_stop(task->threads[i].tid, 100, NULL) == 0)

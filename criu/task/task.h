@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The process tree: one struct task a process (or zombie), one struct thread a thread. On dump it is collected from the
- * frozen tree, on restore read from pstree.img; both sides share the struct, and each module hangs its part of a task here.
- * `pid` and `tid` are numbers as the tree sees them (its root's pid namespace), `host_pid` and `host_tid` as we see them.
+ * The process tree: one struct task a process (or zombie), one struct thread a thread. On dump it
+ * is collected from the frozen tree, on restore read from pstree.img; both sides share the struct,
+ * and each module hangs its part of a task here. `pid` and `tid` are numbers as the tree sees them
+ * (its root's pid namespace), `host_pid` and `host_tid` as we see them.
  */
 #ifndef CRIU_TASK_TASK_H
 #define CRIU_TASK_TASK_H
@@ -22,9 +23,10 @@ enum task_state { TASK_ALIVE = 1, TASK_DEAD = 2, TASK_STOPPED = 3 };
 struct thread {
 	struct task *task;
 	pid_t tid, host_tid;
-	/* The image's message: on dump filled by the thread parts (state/part.h), on restore as it was read. */
+	/* The image's message: on dump filled by the thread parts (state/part.h), on restore as it
+	 * was read. */
 	struct CoreEntry *core;
-	struct thread_dump *dump;       /* task/dump.h: registers at the freeze, what the parasite told */
+	struct thread_dump *dump; /* task/dump.h: registers at the freeze, what the parasite told */
 	struct thread_restore *restore; /* engine/restore-priv.h */
 };
 
@@ -32,8 +34,9 @@ struct task {
 	struct task *parent;
 	struct list children; /* of struct task, by `sibling`; in the order of pstree.img */
 	struct list sibling;
-	struct list all;      /* in tree order (parent before child, as pstree.img), head in struct tree */
-	size_t index;         /* position in tree order, from 0 */
+	struct list
+		all;  /* in tree order (parent before child, as pstree.img), head in struct tree */
+	size_t index; /* position in tree order, from 0 */
 
 	pid_t pid, host_pid;
 	pid_t pgid, sid;
@@ -46,7 +49,8 @@ struct task {
 	struct task_dump *dump;       /* task/dump.h: /proc handle, facts, compel session */
 	struct task_restore *restore; /* engine/restore-priv.h */
 	struct mm *mm;                /* mem/mem.h; NULL for a zombie */
-	struct fd_table *fds;         /* files/files.h; NULL for a zombie. Shared between tasks with one files_id */
+	struct fd_table
+		*fds; /* files/files.h; NULL for a zombie. Shared between tasks with one files_id */
 };
 
 struct tree {
@@ -62,15 +66,16 @@ struct tree *tree_new(void);
 /* Frees all tasks; the parts of other modules are freed by those modules before. */
 void tree_free(struct tree *tree);
 
-/* Adds a task below parent (NULL: the root), last in tree order; with room for n_threads threads. */
+/* Adds a task below parent (NULL: the root), last in tree order; with room for n_threads threads.
+ */
 struct task *tree_add_task(struct tree *tree, struct task *parent, pid_t pid, size_t n_threads);
 /* NULL if there is none. */
 struct task *tree_find(const struct tree *tree, pid_t pid);
 struct task *tree_find_host(const struct tree *tree, pid_t host_pid);
 
 /*
- * Dump: a descriptor of the folder /proc/<host_pid>, and a pidfd; open from the freeze until the tree is freed, owned by the task.
- * Defined in task/seize.c.
+ * Dump: a descriptor of the folder /proc/<host_pid>, and a pidfd; open from the freeze until the
+ * tree is freed, owned by the task. Defined in task/seize.c.
  */
 int task_proc_fd(const struct task *task);
 int task_pidfd(const struct task *task);
@@ -82,7 +87,7 @@ static inline bool task_is_alive(const struct task *task)
 
 #define tree_for_each_task(pos, tree)  list_for_each_entry (pos, &(tree)->all, all)
 #define task_for_each_child(pos, task) list_for_each_entry (pos, &(task)->children, sibling)
-#define task_for_each_thread(pos, task)                                                            \
+#define task_for_each_thread(pos, task) \
 	for (pos = (task)->threads; pos < (task)->threads + (task)->n_threads; pos++)
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The process tree as a structure: who is whose child, in the order of pstree.img (a parent before its children, children in the
- * kernel's order), and the ways to find a task in it. What a task is made of hangs off it and belongs to the modules.
+ * The process tree as a structure: who is whose child, in the order of pstree.img (a parent before
+ * its children, children in the kernel's order), and the ways to find a task in it. What a task is
+ * made of hangs off it and belongs to the modules.
  */
 #include "task/task.h"
 
@@ -81,7 +82,7 @@ struct task *tree_find_host(const struct tree *tree, pid_t host_pid)
 	/* Where the tree has no pid namespace of its own the numbers are the same. */
 	if (task && task->host_pid == host_pid)
 		return task;
-	tree_for_each_task(task, tree)
+	tree_for_each_task (task, tree)
 		if (task->host_pid == host_pid)
 			return task;
 	return NULL;

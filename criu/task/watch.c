@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A watch over PTRACE_SEIZE. The call waits for a lock that a thread in execve(2) holds while it waits in turn for all other threads of
- * its process to be gone; and those that are traced by then are gone only when their tracer has seen them dead. The tracing thread, in
- * its call, cannot look, and no signal gets it out of there; but any thread of the tracer's process may look for it. So while threads
- * of a process are being seized, one more thread of ours wakes up now and then, and where the tracing thread is in the same call still,
- * waits for the dead of that process.
+ * A watch over PTRACE_SEIZE. The call waits for a lock that a thread in execve(2) holds while it
+ * waits in turn for all other threads of its process to be gone; and those that are traced by then
+ * are gone only when their tracer has seen them dead. The tracing thread, in its call, cannot look,
+ * and no signal gets it out of there; but any thread of the tracer's process may look for it. So
+ * while threads of a process are being seized, one more thread of ours wakes up now and then, and
+ * where the tracing thread is in the same call still, waits for the dead of that process.
  */
 #include <errno.h>
 #include <poll.h>
@@ -26,7 +27,8 @@
 struct watch {
 	pthread_t thread;
 	int end;        /* eventfd */
-	uint64_t state; /* pid of the process that is being seized, 0: none; above it, how many calls there were */
+	uint64_t state; /* pid of the process that is being seized, 0: none; above it, how many
+			   calls there were */
 };
 
 static void see_dead(pid_t pid)
@@ -38,7 +40,8 @@ static void see_dead(pid_t pid)
 
 	if (dir < 0 || proc_read_threads(dir, &tids, &n) < 0)
 		return;
-	/* The main thread is for the tracing thread: it may be the death of the process that its parent waits for. */
+	/* The main thread is for the tracing thread: it may be the death of the process that its
+	 * parent waits for. */
 	for (size_t i = 0; i < n; i++)
 		if (tids[i] != pid)
 			waitid(P_PID, (id_t)tids[i], &info, WEXITED | WNOHANG | __WALL);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * FPU and vector registers of a thread on x86-64. The kernel gives them as one XSAVE area in the standard format: the legacy FXSAVE
- * part, a header that says which components are in use, and the components at offsets that the CPU chooses. The image has an array
- * for each component that the format knows and this CPU has, whether in use or not; AMX tiles have no place in it.
+ * FPU and vector registers of a thread on x86-64. The kernel gives them as one XSAVE area in the
+ * standard format: the legacy FXSAVE part, a header that says which components are in use, and the
+ * components at offsets that the CPU chooses. The image has an array for each component that the
+ * format knows and this CPU has, whether in use or not; AMX tiles have no place in it.
  */
 #include "arch/x86_64/fpu.h"
 
@@ -93,7 +94,8 @@ struct component_image {
 
 #define N_COMPONENT_IMAGES 7
 
-static void components_of(const UserX86XsaveEntry *x, struct component_image ret[N_COMPONENT_IMAGES])
+static void components_of(const UserX86XsaveEntry *x,
+			  struct component_image ret[N_COMPONENT_IMAGES])
 {
 	const struct component_image images[N_COMPONENT_IMAGES] = {
 		{XSAVE_YMM, x->ymmh_space, x->n_ymmh_space * 4, 256},
@@ -130,8 +132,8 @@ const char *fpu_fault(const UserX86FpregsEntry *e)
 	return NULL;
 }
 
-static void xsave_from_message(const UserX86XsaveEntry *x, uint8_t *area, size_t size, uint64_t xcr0,
-			       const struct xsave_layout *layout)
+static void xsave_from_message(const UserX86XsaveEntry *x, uint8_t *area, size_t size,
+			       uint64_t xcr0, const struct xsave_layout *layout)
 {
 	struct component_image images[N_COMPONENT_IMAGES];
 	uint64_t in_use = x->xstate_bv & 3;
@@ -139,8 +141,7 @@ static void xsave_from_message(const UserX86XsaveEntry *x, uint8_t *area, size_t
 	components_of(x, images);
 	for (size_t i = 0; i < N_COMPONENT_IMAGES; i++) {
 		const struct component_image *c = &images[i];
-		const uint8_t *at =
-			component(area, size, xcr0, layout, c->which, c->expected);
+		const uint8_t *at = component(area, size, xcr0, layout, c->which, c->expected);
 
 		if (!(x->xstate_bv >> c->which & 1) || !c->size || !at)
 			continue;

@@ -26,7 +26,8 @@ enum xsave_component {
 	XSAVE_COMPONENTS,
 };
 
-/* Where each component lies in the standard format of the XSAVE area; 0: this CPU does not have it. */
+/* Where each component lies in the standard format of the XSAVE area; 0: this CPU does not have it.
+ */
 struct xsave_layout {
 	uint32_t offset[XSAVE_COMPONENTS];
 };
@@ -35,8 +36,9 @@ struct xsave_layout {
 void xsave_layout_get(struct xsave_layout *ret);
 
 /*
- * The message for the size bytes that PTRACE_GETREGSET NT_X86_XSTATE gave (no less than FXSAVE_SIZE; without a header there
- * is no `xsave`). On the heap, to be freed with image_message_free().
+ * The message for the size bytes that PTRACE_GETREGSET NT_X86_XSTATE gave (no less than
+ * FXSAVE_SIZE; without a header there is no `xsave`). On the heap, to be freed with
+ * image_message_free().
  */
 struct UserX86FpregsEntry *fpu_to_message(const void *area, size_t size,
 					  const struct xsave_layout *layout);
@@ -45,8 +47,9 @@ struct UserX86FpregsEntry *fpu_to_message(const void *area, size_t size,
 const char *fpu_fault(const struct UserX86FpregsEntry *entry);
 
 /*
- * The area of size bytes for PTRACE_SETREGSET NT_X86_XSTATE, of which area holds what PTRACE_GETREGSET gave (it says what the kernel
- * enabled); with FXSAVE_SIZE bytes and no layout that for PTRACE_SETFPREGS. entry has passed fpu_fault().
+ * The area of size bytes for PTRACE_SETREGSET NT_X86_XSTATE, of which area holds what
+ * PTRACE_GETREGSET gave (it says what the kernel enabled); with FXSAVE_SIZE bytes and no layout
+ * that for PTRACE_SETFPREGS. entry has passed fpu_fault().
  */
 void fpu_from_message(const struct UserX86FpregsEntry *entry, void *area, size_t size,
 		      const struct xsave_layout *layout);

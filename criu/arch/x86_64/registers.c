@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * General registers, FPU state and thread-local segments of a thread on x86-64. A thread that was caught in a system call which the
- * kernel is going to restart gets registers with which it issues the call anew: whoever restores it has no kernel that remembers.
- * Calls that sleep for a time (nanosleep(2), poll(2)) then begin with all of their time again.
+ * General registers, FPU state and thread-local segments of a thread on x86-64. A thread that was
+ * caught in a system call which the kernel is going to restart gets registers with which it issues
+ * the call anew: whoever restores it has no kernel that remembers. Calls that sleep for a time
+ * (nanosleep(2), poll(2)) then begin with all of their time again.
  */
 #include "state/parts.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a CPU has: FPU state from the kernel's XSAVE area to the message, restartable sequences, the order of the tree. */
+/* What a CPU has: FPU state from the kernel's XSAVE area to the message, restartable sequences, the
+ * order of the tree. */
 #include <linux/rseq.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,8 +20,11 @@
 
 /* Offsets as on a CPU with AVX-512 and PKRU. */
 static const struct xsave_layout layout = {
-	.offset = {[XSAVE_YMM] = 576,	    [XSAVE_OPMASK] = 1088,   [XSAVE_ZMM_HI256] = 1152,
-		   [XSAVE_HI16_ZMM] = 1664, [XSAVE_PKRU] = 2688},
+	.offset = {[XSAVE_YMM] = 576,
+		   [XSAVE_OPMASK] = 1088,
+		   [XSAVE_ZMM_HI256] = 1152,
+		   [XSAVE_HI16_ZMM] = 1664,
+		   [XSAVE_PKRU] = 2688},
 };
 
 static void fill_area(uint8_t *area, size_t size, uint64_t xcr0, uint64_t xstate_bv)
@@ -103,7 +107,8 @@ static void test_fpu_this_cpu(void **state)
 
 static void test_rseq(void **state)
 {
-	const struct rseq_section section = {.start_ip = 0x1000, .post_commit_offset = 0x20, .abort_ip = 0x2000};
+	const struct rseq_section section = {
+		.start_ip = 0x1000, .post_commit_offset = 0x20, .abort_ip = 0x2000};
 	struct rseq_section kept = section;
 
 	assert_int_equal(rseq_decide(0xfff, 0, &section), RSEQ_OUTSIDE);
@@ -113,7 +118,8 @@ static void test_rseq(void **state)
 	assert_int_equal(rseq_decide(0x1020, 0, &section), RSEQ_OUTSIDE);
 	assert_int_equal(rseq_decide(0x2000, 0, &section), RSEQ_OUTSIDE);
 	/* Either of the two flags will do; those for other interruptions do not. */
-	assert_int_equal(rseq_decide(0x1010, RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL, &section), RSEQ_KEEP);
+	assert_int_equal(rseq_decide(0x1010, RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL, &section),
+			 RSEQ_KEEP);
 	kept.flags = RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL;
 	assert_int_equal(rseq_decide(0x1010, 0, &kept), RSEQ_KEEP);
 	kept.flags = RSEQ_CS_FLAG_NO_RESTART_ON_MIGRATE;
@@ -165,9 +171,9 @@ static void test_tree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fpu_all),	     cmocka_unit_test(test_fpu_disabled),
-		cmocka_unit_test(test_fpu_short),    cmocka_unit_test(test_fpu_this_cpu),
-		cmocka_unit_test(test_rseq),	     cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_fpu_all),   cmocka_unit_test(test_fpu_disabled),
+		cmocka_unit_test(test_fpu_short), cmocka_unit_test(test_fpu_this_cpu),
+		cmocka_unit_test(test_rseq),      cmocka_unit_test(test_tree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,8 @@ static void setup(struct fixture *f, size_t n_threads)
 	f->task.threads = f->threads;
 	f->task.n_threads = n_threads;
 	f->task.dump = &f->dump;
-	f->dump.facts = xcalloc(1, sizeof(*f->dump.facts) + 2 * sizeof(struct parasite_posix_timer));
+	f->dump.facts =
+		xcalloc(1, sizeof(*f->dump.facts) + 2 * sizeof(struct parasite_posix_timer));
 	for (size_t i = 0; i < n_threads; i++) {
 		struct thread *thread = &f->threads[i];
 
@@ -90,8 +91,10 @@ static void test_actions(void **state)
 
 	setup(&f, 1);
 	for (int i = 0; i < PARASITE_N_SIGNALS; i++)
-		f.dump.facts->actions[i] = (struct parasite_sigaction){
-			.handler = (uint64_t)i + 1, .flags = 0x04000000, .restorer = 7, .mask = 1ull << 63};
+		f.dump.facts->actions[i] = (struct parasite_sigaction){.handler = (uint64_t)i + 1,
+								       .flags = 0x04000000,
+								       .restorer = 7,
+								       .mask = 1ull << 63};
 	assert_int_equal(task_part_sigaction.dump(&f.cr, &f.task), 0);
 	tc = f.threads[0].core->tc;
 	assert_int_equal(tc->n_sigactions, 62);
@@ -114,8 +117,12 @@ static void test_creds(void **state)
 
 	setup(&f, 1);
 	f.thread_dumps[0].status = (struct proc_status){
-		.uid = {1, 2, 3, 4}, .gid = {5, 6, 7, 8}, .groups = groups, .n_groups = 2,
-		.cap_effective = 0x1ff00000023ull, .no_new_privs = true,
+		.uid = {1, 2, 3, 4},
+		.gid = {5, 6, 7, 8},
+		.groups = groups,
+		.n_groups = 2,
+		.cap_effective = 0x1ff00000023ull,
+		.no_new_privs = true,
 	};
 	f.thread_dumps[0].facts.securebits = 20;
 	assert_int_equal(thread_part_creds.dump(&f.cr, &f.threads[0]), 0);
