@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Restore: the vDSO of a task. If what was saved is, byte for byte, the one of this kernel, then
- * ours is moved to where the task had it, code and data together; that can only be done by the
- * blob, since our C library calls it. Else the task gets its saved code as plain memory, redirected
- * (vdso.c) to ours, which is put nearby, and zeros in place of the old data: code that was
- * interrupted in there sees no clock mode in it and makes the system call. vvar contents are never
- * saved.
+ * Restore: the vDSO of a task. If what was saved is of the build of this kernel, then ours is moved
+ * to where the task had it, code and data together; that can only be done by the blob, since our C
+ * library calls it. Else the task gets its saved code as plain memory, redirected (vdso.c) to ours,
+ * which is put nearby, and zeros in place of the old data: code that was interrupted in there sees
+ * no clock mode in it and makes the system call. vvar contents are never saved.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -52,13 +51,14 @@ int vdso_find_own(const struct vma_list *list, struct vdso_own *ret)
 static bool is_own(const struct mm_restore *saved, const struct vdso_own *own)
 {
 	const struct vdso_area *code = vdso_code(own);
+	const void *image = (const void *)(uintptr_t)code->start;
 	const struct vma *vdso = saved->vdso, *vvar = saved->vvar;
+	uint64_t size = code->end - code->start;
 
-	if (!vvar || vvar->end != vdso->start || vvar->end - vvar->start != own->data_size)
+	if (!vvar || vvar->end != vdso->start || vvar->end - vvar->start != own->data_size ||
+	    vdso->end - vdso->start != size)
 		return false;
-	return vdso->end - vdso->start == code->end - code->start &&
-	       memcmp(vdso->copy, (const void *)(uintptr_t)code->start, code->end - code->start) ==
-		       0;
+	return memcmp(vdso->copy, image, size) == 0 || vdso_is_same_build(vdso->copy, image, size);
 }
 
 static int redirect(struct cr *cr, struct task *task, struct vdso_own *own)

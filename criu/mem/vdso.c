@@ -15,7 +15,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -206,6 +205,46 @@ const struct vdso_symbol *vdso_find(const struct vdso_symbols *symbols, const ch
 		if (strcmp(symbols->items[i].name, name) == 0)
 			return &symbols->items[i];
 	return NULL;
+}
+
+/* The build-id among the notes from data on, or NULL. */
+static const uint8_t *find_build_id(const uint8_t *data, uint64_t size, uint32_t *ret_size)
+{
+	while (size >= sizeof(Elf64_Nhdr)) {
+		const Elf64_Nhdr *note = (const void *)data;
+		uint64_t name = round_up(note->n_namesz, 4),
+			 whole = sizeof(*note) + name + round_up(note->n_descsz, 4);
+
+		if (whole > size)
+			return NULL;
+		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+		    memcmp(data + sizeof(*note), "GNU", 4) == 0) {
+			*ret_size = note->n_descsz;
+			return data + sizeof(*note) + name;
+		}
+		data += whole;
+		size -= whole;
+	}
+	return NULL;
+}
+
+static const uint8_t *build_id(const void *data, size_t size, uint32_t *ret_size)
+{
+	struct image image = {data, size, 0};
+	const Elf64_Ehdr *ehdr = check_elf(&image);
+	const Elf64_Phdr *phdr = ehdr ? find_header(&image, ehdr, PT_NOTE) : NULL;
+	const uint8_t *notes = phdr ? at(&image, phdr->p_offset, phdr->p_filesz, 4) : NULL;
+
+	return notes ? find_build_id(notes, phdr->p_filesz, ret_size) : NULL;
+}
+
+bool vdso_is_same_build(const void *a, const void *b, size_t size)
+{
+	uint32_t size_a, size_b;
+	const uint8_t *id_a = build_id(a, size, &size_a);
+	const uint8_t *id_b = build_id(b, size, &size_b);
+
+	return id_a && id_b && size_a && size_a == size_b && memcmp(id_a, id_b, size_a) == 0;
 }
 
 /* Names come with and without "__vdso_". */

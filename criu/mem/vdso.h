@@ -3,6 +3,7 @@
 #ifndef CRIU_MEM_VDSO_H
 #define CRIU_MEM_VDSO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,10 @@ int vdso_parse(const void *image, size_t size, struct vdso_symbols *ret);
 
 /* NULL if there is none of that name. */
 const struct vdso_symbol *vdso_find(const struct vdso_symbols *symbols, const char *name);
+
+/* Do both images have the same build-id? (They may differ in what the kernel patched for the CPU.)
+ */
+bool vdso_is_same_build(const void *a, const void *b, size_t size);
 
 /*
  * Replaces the functions of image (size bytes, to run at address saved_at) by jumps to those of the

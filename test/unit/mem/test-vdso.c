@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The vDSO's symbols (mem/vdso.h), read from the one of this process, whole, cut and damaged; and
  * redirected copies, called. */
+#include <elf.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +58,29 @@ static void test_damaged_images_are_read_within_their_bounds(void **state)
 		for (int j = 0; j < 3; j++)
 			copy[rand() % 2048] = (uint8_t)rand();
 		vdso_parse(copy, SIZE, &symbols);
+		vdso_is_same_build(copy, own_vdso(), SIZE);
 	}
+	free(copy);
+}
+
+static void test_same_build(void **state)
+{
+	uint8_t *copy = malloc(SIZE);
+	uint32_t note = NT_GNU_BUILD_ID;
+	uint8_t *at;
+
+	memcpy(copy, own_vdso(), SIZE);
+	/* Names of sections and patched code do not matter. */
+	copy[SIZE - 1] ^= 1;
+	assert_true(vdso_is_same_build(copy, own_vdso(), SIZE));
+	at = memmem(copy, SIZE, &note, 4);
+	while (at && memcmp(at + 4, "GNU", 4) != 0)
+		at = memmem(at + 1, SIZE - (at + 1 - copy), &note, 4);
+	assert_non_null(at);
+	at[9] ^= 1;
+	assert_false(vdso_is_same_build(copy, own_vdso(), SIZE));
+	memset(copy, 0, SIZE);
+	assert_false(vdso_is_same_build(copy, own_vdso(), SIZE));
 	free(copy);
 }
 
@@ -124,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symbols),
 		cmocka_unit_test(test_damaged_images_are_read_within_their_bounds),
+		cmocka_unit_test(test_same_build),
 		cmocka_unit_test(test_redirected_to_the_present_one),
 		cmocka_unit_test(test_redirected_to_system_calls),
 		cmocka_unit_test(test_a_function_too_short_is_refused),
