@@ -13,12 +13,8 @@
 
 #include "cr.h"
 #include "images/core.pb-c.h"
-#include "images/creds.pb-c.h"
 #include "images/lib/image.h"
-#include "images/sa.pb-c.h"
 #include "images/seccomp.pb-c.h"
-#include "images/siginfo.pb-c.h"
-#include "images/timer.pb-c.h"
 #include "state/message.h"
 #include "state/parts.h"
 #include "state/seccomp.h"
