@@ -96,3 +96,34 @@ void session_gadgets_find(pid_t pid, const struct maps *maps, struct gadgets *re
 	}
 	*ret_gadgets = g;
 }
+
+static bool is_code(const struct maps *maps, uint64_t address)
+{
+	const struct vma *vma = session_maps_find(maps, address);
+
+	return vma && vma->is_executable && vma->is_readable;
+}
+
+bool session_gadgets_try(pid_t pid, const struct maps *maps, const struct compel_hint *hint,
+			 struct gadgets *ret_gadgets)
+{
+	struct gadgets g;
+
+	if (!hint)
+		return false;
+	g = (struct gadgets){
+		.syscall = hint->addresses[0],
+		.syscall_ret = hint->addresses[1],
+		.restorer = hint->addresses[2],
+		.pop_number = hint->addresses[3],
+	};
+	if (!g.syscall || !gadgets_are_complete(&g))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(hint->addresses); i++)
+		if (hint->addresses[i] && !is_code(maps, hint->addresses[i]))
+			return false;
+	if (!compel_arch_gadgets_verify(&g, read_for_verify, &pid))
+		return false;
+	*ret_gadgets = g;
+	return true;
+}

@@ -98,6 +98,9 @@ int session_maps_find_untouched_stack(pid_t pid, const struct maps *maps, uint64
 
 /* gadget.c */
 void session_gadgets_find(pid_t pid, const struct maps *maps, struct gadgets *ret_gadgets);
+/* Is all that is needed where the hint (may be NULL) says? Then *ret_gadgets has it. */
+bool session_gadgets_try(pid_t pid, const struct maps *maps, const struct compel_hint *hint,
+			 struct gadgets *ret_gadgets);
 
 /* memory.c: -EFAULT unless all of it was copied. */
 int session_memory_read(pid_t pid, uint64_t from, void *to, size_t size);

@@ -20,7 +20,8 @@ static int look_around(struct compel_session *s)
 
 	if (err < 0)
 		return session_say(s, COMPEL_ERROR, err, "read its mappings");
-	session_gadgets_find(s->pid, &s->maps, &s->gadgets);
+	if (!session_gadgets_try(s->pid, &s->maps, s->options.hint, &s->gadgets))
+		session_gadgets_find(s->pid, &s->maps, &s->gadgets);
 	if (!s->gadgets.syscall)
 		return session_say(s, COMPEL_ERROR, -ENOTSUP,
 				   "has no system call instruction anywhere");
@@ -55,11 +56,19 @@ int compel_session_new(pid_t pid, const struct compel_options *options,
 	if (s->pidfd < 0)
 		return session_say(s, COMPEL_ERROR, -errno, "open a pidfd");
 	err = look_around(s);
+	s->options.hint = NULL; /* is the caller's */
 	if (err < 0)
 		return err;
 
 	*ret_session = TAKE_PTR(s);
 	return 0;
+}
+
+void compel_session_hint(const struct compel_session *s, struct compel_hint *ret_hint)
+{
+	const struct gadgets *g = &s->gadgets;
+
+	*ret_hint = (struct compel_hint){{g->syscall, g->syscall_ret, g->restorer, g->pop_number}};
 }
 
 void compel_session_free(struct compel_session *s)

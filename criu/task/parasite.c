@@ -83,10 +83,17 @@ static void prepare_args(struct cr *cr, struct task *task)
 		args->timers[i].id = task->dump->timers[i].id;
 }
 
-/* Puts the blob in and sends the question about the process; the answer is fetched later. */
-static int task_infect(struct cr *cr, struct task *task)
+/*
+ * Puts the blob in and sends the question about the process; the answer is fetched later. hint is
+ * from the process before, and then for the next: most are children of each other.
+ */
+static int task_infect(struct cr *cr, struct task *task, struct compel_hint *hint)
 {
-	const struct compel_options options = {.log = on_message, .log_opaque = cr};
+	const struct compel_options options = {
+		.log = on_message,
+		.log_opaque = cr,
+		.hint = hint,
+	};
 	const size_t n_threads = MIN(task->n_threads - 1, (size_t)THREADS_AT_ONCE);
 	struct compel_layout layout = {
 		.args_size = task_args_size(task) + n_threads * sizeof(struct parasite_thread_args),
@@ -102,6 +109,7 @@ static int task_infect(struct cr *cr, struct task *task)
 	err = compel_session_new(task->host_pid, &options, &task->dump->session);
 	if (err < 0)
 		return err;
+	compel_session_hint(task->dump->session, hint);
 	if (!compel_session_is_kill_safe(task->dump->session))
 		log_warn(cr, "pid %d: must not lose this tool while it is asked about itself",
 			 task->pid);
@@ -180,6 +188,7 @@ static int task_cure(struct cr *cr, struct task *task)
 int parasite_ask(struct cr *cr)
 {
 	struct task **tasks = cr->tree->by_index;
+	struct compel_hint hint = {0};
 	size_t n = cr->tree->n_tasks;
 	int err = 0;
 
@@ -187,7 +196,7 @@ int parasite_ask(struct cr *cr)
 		size_t end = MIN(from + TASKS_AT_ONCE, n);
 
 		for (size_t i = from; i < end && err == 0; i++)
-			err = task_is_alive(tasks[i]) ? task_infect(cr, tasks[i]) : 0;
+			err = task_is_alive(tasks[i]) ? task_infect(cr, tasks[i], &hint) : 0;
 		for (size_t i = from; i < end && err == 0; i++)
 			err = task_is_alive(tasks[i]) ? task_ask(cr, tasks[i]) : 0;
 		for (size_t i = from; i < end && err == 0; i++)

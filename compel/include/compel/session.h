@@ -42,10 +42,17 @@
 struct compel_session;
 struct compel_regs;
 
+/* Where useful instructions were found in one process; see compel_session_hint(). Zeroed: nothing.
+ */
+struct compel_hint {
+	uint64_t addresses[4];
+};
+
 struct compel_options {
 	compel_log_fn log; /* NULL: silent */
 	void *log_opaque;
 	pid_t main_tid; /* thread that maps things and runs the command loop; 0: the leader, pid */
+	const struct compel_hint *hint; /* where to look first; NULL: search all code */
 	bool refuse_unsafe; /* fail with -ENOTSUP where a kill of this process would do harm */
 };
 
@@ -53,6 +60,12 @@ struct compel_options {
  */
 int compel_session_new(pid_t pid, const struct compel_options *options,
 		       struct compel_session **ret_session);
+
+/*
+ * What spares a session with a process that has the same program at the same addresses (a forked
+ * one) the search through its code. It is checked there before it is believed.
+ */
+void compel_session_hint(const struct compel_session *s, struct compel_hint *ret_hint);
 
 /* Cures (see compel_cure) and frees; s may be NULL. The threads stay stopped and seized. */
 void compel_session_free(struct compel_session *s);
