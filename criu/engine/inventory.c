@@ -14,6 +14,7 @@
 #include "cr.h"
 #include "images/inventory.pb-c.h"
 #include "images/lib/image.h"
+#include "mem/mem.h"
 #include "task/dump.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -68,7 +69,7 @@ int inventory_dump(struct cr *cr)
 	entry.network_lock_method = lock_method(cr->opts->network_lock);
 	entry.plugins_entry = &plugins;
 	entry.dump_criu_run_id = run_id;
-	entry.has_allow_uprobes = entry.allow_uprobes = cr->opts->allow_uprobes;
+	entry.has_allow_uprobes = entry.allow_uprobes = mem_has_uprobes(cr);
 	err = image_dir_commit(cr->images, &entry.base);
 	if (err < 0)
 		return log_refuse(cr, err, "%s", image_last_error(cr->images));

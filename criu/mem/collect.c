@@ -50,6 +50,11 @@ static int check_uprobes(struct cr *cr, struct task *task)
 	return 0;
 }
 
+bool mem_has_uprobes(const struct cr *cr)
+{
+	return cr->mem && cr->mem->has_uprobes;
+}
+
 static void warn_of_losses(struct cr *cr, struct task *task, const struct vma_facts *facts)
 {
 	if (facts->pkey)

@@ -72,6 +72,9 @@ int mem_dump_mm(struct cr *cr, struct task *task);
 /* Writes memfd.img, once, when files_dump() and mem_dump_pages() are through. */
 int mem_dump_memfd(struct cr *cr);
 
+/* Has some task an [uprobes] mapping? After mem_collect() of all. */
+bool mem_has_uprobes(const struct cr *cr);
+
 /* --- restore --- */
 
 /* Coordinator, before any process exists: reads and checks memfd.img, so that files can be loaded.
