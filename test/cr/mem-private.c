@@ -73,11 +73,10 @@ static int deep(int n)
 	return n ? deep(n - 1) + room[0] * 0 : room[8191];
 }
 
-int main(int argc, char **argv)
-{
-	char *by_protection, *large, *reserved, *heap, *grown;
+static char *by_protection, *large, *reserved, *heap, *grown;
 
-	crtest_begin(argc, argv);
+static void set_up_protections(void)
+{
 	by_protection = crtest_must(mmap(NULL, N_PROTECTIONS * PAGE, PROT_READ | PROT_WRITE,
 					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	for (long i = 0; i < N_PROTECTIONS; i++)
@@ -87,7 +86,10 @@ int main(int argc, char **argv)
 			crtest_must(munmap(by_protection + i * PAGE, PAGE));
 		else
 			crtest_must(mprotect(by_protection + i * PAGE, PAGE, protections[i]));
+}
 
+static void set_up_large(void)
+{
 	large = crtest_must(mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	crtest_must(madvise(large, PAGES * PAGE, MADV_NOHUGEPAGE));
@@ -104,7 +106,10 @@ int main(int argc, char **argv)
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	crtest_must(mprotect(reserved + (1L << 35), PAGE, PROT_READ | PROT_WRITE));
 	fill_page(reserved + (1L << 35), 7);
+}
 
+static void set_up_growing(void)
+{
 	heap = crtest_must(sbrk(64 * PAGE));
 	for (int i = 0; i < 64; i++)
 		fill_page(heap + i * PAGE, 5000 + i);
@@ -114,21 +119,26 @@ int main(int argc, char **argv)
 	crtest_must(munmap(grown - (ROOM - 4) * PAGE, (ROOM - 4) * PAGE));
 	fill_page(grown, 9);
 	fill_page(grown - PAGE, 8);
+}
 
-	crtest_wait();
-
+static void check_protections(void)
+{
 	for (long i = 0; i < N_PROTECTIONS; i++) {
-		if (protections[i] < 0) {
-			crtest_true(!is_readable(by_protection + i * PAGE));
+		char *at = by_protection + i * PAGE;
+
+		if (protections[i] <= PROT_NONE)
+			crtest_true(!is_readable(at));
+		if (protections[i] < 0)
 			continue;
-		}
-		if (protections[i] == PROT_NONE)
-			crtest_true(!is_readable(by_protection + i * PAGE));
-		if (mprotect(by_protection + i * PAGE, PAGE, PROT_READ) < 0)
+		if (mprotect(at, PAGE, PROT_READ) < 0)
 			crtest_fail("page %ld is not mapped", i);
 		else
-			check_page("by protection", i, by_protection + i * PAGE, i);
+			check_page("by protection", i, at, i);
 	}
+}
+
+static void check_large(void)
+{
 	crtest_true(!is_resident(large + 2100 * PAGE));
 	for (long i = 2048; i < 2304; i++)
 		if (i != 2200 && (i < 2100 || i > 2102))
@@ -141,6 +151,10 @@ int main(int argc, char **argv)
 	for (long i = 0; i < 2048; i += i % 7 + 1)
 		check_page("large", i, large + i * PAGE, 1000 + i);
 	check_page("reserved", 0, reserved + (1L << 35), 7);
+}
+
+static void check_growing(void)
+{
 	for (int i = 0; i < 64; i++)
 		check_page("heap", i, heap + i * PAGE, 5000 + i);
 	crtest_true(sbrk(0) == heap + 64 * PAGE);
@@ -150,5 +164,17 @@ int main(int argc, char **argv)
 	check_page("grown down", -1, grown - PAGE, 8);
 	grown[-3 * PAGE] = 1;
 	crtest_equal("depth", deep(60), 0);
+}
+
+int main(int argc, char **argv)
+{
+	crtest_begin(argc, argv);
+	set_up_protections();
+	set_up_large();
+	set_up_growing();
+	crtest_wait();
+	check_protections();
+	check_large();
+	check_growing();
 	return crtest_end();
 }
