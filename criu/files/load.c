@@ -127,7 +127,8 @@ static int load_table(struct cr *cr, struct fd_table *table)
 	}
 	if (err < 0)
 		return bad_image(cr, err);
-	qsort(table->fds, table->n_fds, sizeof(*table->fds), compare_fds);
+	if (table->n_fds)
+		qsort(table->fds, table->n_fds, sizeof(*table->fds), compare_fds);
 	for (size_t i = 0; i < table->n_fds; i++) {
 		if (i && table->fds[i].fd == table->fds[i - 1].fd)
 			return log_refuse(cr, -EBADMSG, "fdinfo-%u.img: fd %d is there twice",

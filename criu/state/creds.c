@@ -110,7 +110,8 @@ static bool is_own(const struct cr *cr, const CredsEntry *e, const struct creds_
 	       c->cap_permitted == own->cap_permitted && c->cap_effective == own->cap_effective &&
 	       c->cap_ambient == own->cap_ambient && !c->cap_drop &&
 	       e->secbits == cr->restore->own_securebits && e->n_groups == own->n_groups &&
-	       memcmp(e->groups, own->groups, e->n_groups * sizeof(*e->groups)) == 0;
+	       (!e->n_groups ||
+		memcmp(e->groups, own->groups, e->n_groups * sizeof(*e->groups)) == 0);
 }
 
 static int creds_load(struct cr *cr, struct thread *thread, struct args_builder *args)
