@@ -268,7 +268,7 @@ int content_load(struct cr *cr, int kind, uint64_t number, uint64_t limit, bool 
 	image_name(kind, number, name);
 	do {
 		struct content_level *level;
-		struct image_dir *dir;
+		struct image_dir *dir = NULL;
 		int found;
 
 		found = content_dir(cr, ret->n_levels, &dir);

@@ -131,7 +131,6 @@ static const char *guard_fault(const struct spans *guards, const struct vma *vma
 static int load_vma(struct cr *cr, struct task *task, const VmaEntry *e)
 {
 	struct mm *mm = task->mm;
-	const struct vma *last = mm->n_vmas ? &mm->vmas[mm->n_vmas - 1] : NULL;
 	struct vma vma;
 	const char *fault;
 
@@ -139,7 +138,7 @@ static int load_vma(struct cr *cr, struct task *task, const VmaEntry *e)
 	fault = vma_fault(&vma);
 	if (!fault && vma.status == VMA_AREA_GUARD)
 		fault = guard_fault(&mm->restore->guards, &vma);
-	else if (!fault && last && vma.start < last->end)
+	else if (!fault && mm->n_vmas && vma.start < mm->vmas[mm->n_vmas - 1].end)
 		fault = "it is not behind the mapping before it";
 	if (fault)
 		return log_refuse(cr, -EBADMSG, "mm-%d.img: mapping %" PRIx64 "-%" PRIx64 ": %s",

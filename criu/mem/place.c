@@ -86,8 +86,8 @@ static struct span gap_at(const struct spans *used, size_t i)
 	uint64_t end = i < used->n ? used->items[i].start : MEM_TASK_SIZE;
 
 	start = MAX(start, PLACE_MIN);
-	end = MIN(end, MEM_TASK_SIZE);
-	return (struct span){start, MAX(start, end)};
+	end = MAX(start, MIN(end, MEM_TASK_SIZE));
+	return (struct span){start, end};
 }
 
 struct mem_place *place_new(const struct spans *used)

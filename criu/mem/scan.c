@@ -55,11 +55,11 @@ static int add_region(void *arg, const struct page_run *region)
 
 static struct page_query query_for(const struct pagemap *pagemap)
 {
-	uint64_t not = PAGE_FILE | (pagemap_knows(pagemap, PAGE_PFNZERO) ? PAGE_PFNZERO : 0);
+	uint64_t without = PAGE_FILE | (pagemap_knows(pagemap, PAGE_PFNZERO) ? PAGE_PFNZERO : 0);
 
 	return (struct page_query){
-		.inverted = not,
-		.all_of = not,
+		.inverted = without,
+		.all_of = without,
 		.any_of = PAGE_PRESENT | PAGE_SWAPPED,
 		.report = pagemap_knows(pagemap, PAGE_GUARD) ? PAGE_GUARD : 0,
 	};

@@ -269,9 +269,11 @@ static const struct {
 /* mov $number, %eax; syscall; ret */
 static size_t make_system_call(uint8_t code[16], uint32_t number)
 {
+	static const uint8_t rest[] = {0x0f, 0x05, 0xc3};
+
 	code[0] = 0xb8;
 	memcpy(code + 1, &number, 4);
-	memcpy(code + 5, "\x0f\x05\xc3", 3);
+	memcpy(code + 5, rest, sizeof(rest));
 	return 8;
 }
 
@@ -287,9 +289,11 @@ static size_t make_jump(uint8_t code[16], uint64_t from, uint64_t to)
 		memcpy(code + 1, &near, 4);
 		return 5;
 	}
-	memcpy(code, "\x48\xb8", 2);
+	code[0] = 0x48;
+	code[1] = 0xb8;
 	memcpy(code + 2, &to, 8);
-	memcpy(code + 10, "\xff\xe0", 2);
+	code[10] = 0xff;
+	code[11] = 0xe0;
 	return 12;
 }
 
