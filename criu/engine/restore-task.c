@@ -80,14 +80,24 @@ static int fork_children(struct cr *cr, const struct seed *seed, bool is_before_
 	return 0;
 }
 
-/* A log of its own (--log-pid); not where the table of descriptors is that of another process. */
+/*
+ * The log goes where no descriptor of the tree is, so that it can be written until the restorer closes it; and to a file of its own
+ * if that is asked for (--log-pid). Where the table is that of the parent, its log has been moved already.
+ */
 static int open_own_log(struct cr *cr, const struct seed *seed)
 {
 	char name[4096];
 	int fd, err;
 
-	if (!cr->opts->log_pid || !cr->opts->log_file || shares_files(seed))
+	if (shares_files(seed))
 		return 0;
+	if (!cr->opts->log_pid || !cr->opts->log_file) {
+		fd = fcntl(log_fd(cr->log), F_DUPFD_CLOEXEC, files_first_free_fd(cr));
+		if (fd < 0)
+			return log_err(cr, -errno, "log: duplicate its descriptor");
+		log_set_fd(cr->log, fd);
+		return 0;
+	}
 	snprintf(name, sizeof(name), "%s.%d", cr->opts->log_file, seed->pid);
 	fd = openat(cr->work_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -322,6 +332,7 @@ static void __attribute__((noreturn)) task_run(struct cr *cr, struct task *task)
 	stage_end(cr, STAGE_FILES);
 	if (memory_stage(cr, task) < 0)
 		stage_fail(cr);
+	log_debug(cr, "task: goes on in the restorer");
 	registers_enter_blob(restore->entry, restore->stacks + restore->stack_size, restore->args);
 }
 

@@ -5,7 +5,6 @@
  * that the processes pass at the same time are steps here: each lets them into a stage and waits until all have reached its end.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -25,7 +24,6 @@
 #include "images/lib/image.h"
 #include "mem/mem.h"
 #include "task/restore.h"
-#include "util/fd.h"
 #include "util/log.h"
 #include "util/pool.h"
 
@@ -70,25 +68,12 @@ static int pre_restore_scripts(struct cr *cr)
 
 /* ---- fork ---- */
 
-/* The log goes where no descriptor of a task will be, so that it can be written until the restorer closes it. */
-static int move_log(struct cr *cr)
-{
-	int fd = fcntl(log_fd(cr->log), F_DUPFD_CLOEXEC, files_first_free_fd(cr));
-
-	if (fd < 0)
-		return log_err(cr, -errno, "log: duplicate its descriptor");
-	log_set_fd(cr->log, fd);
-	return 0;
-}
-
 static int prepare_fork(struct cr *cr)
 {
 	int err = area_map(cr);
 
 	if (!err)
 		err = files_prepare(cr);
-	if (!err)
-		err = move_log(cr);
 	/* Threads do not survive a fork, and locks that they hold would be held for ever. */
 	pool_stop(cr->pool);
 	return err;
