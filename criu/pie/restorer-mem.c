@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The address space: away with everything of ours, the task's memory to where it was, and what the kernel is told of it as a
- * whole. The order is that of pie/mem-args.h. Membership in membarrier(2) comes before there are threads: then it costs nothing.
+ * The address space: away with everything of ours, the task's memory to where it was, and what the
+ * kernel is told of it as a whole. The order is that of pie/mem-args.h. Membership in membarrier(2)
+ * comes before there are threads: then it costs nothing.
  */
 #include <linux/mman.h>
 #include <linux/prctl.h>
@@ -38,8 +39,8 @@ static void unmap_rest(struct restorer *r)
 
 static void move(struct restorer *r, enum restorer_step step, const struct mem_move *m)
 {
-	must(r, step,
-	     sys(mremap, m->from, m->size, m->size, MREMAP_MAYMOVE | MREMAP_FIXED, m->to), m->to);
+	must(r, step, sys(mremap, m->from, m->size, m->size, MREMAP_MAYMOVE | MREMAP_FIXED, m->to),
+	     m->to);
 }
 
 static void register_membarrier(struct restorer *r)

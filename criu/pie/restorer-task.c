@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a process has as a whole, beside its memory: dispositions of signals, timers, limits, flags. Done by the leader.
+ * What a process has as a whole, beside its memory: dispositions of signals, timers, limits, flags.
+ * Done by the leader.
  *
- * SIGCHLD is left at its default until no child of the task exits or stops any more (zombies and stopped tasks do so while
- * they are restored): setting that anew throws away what is pending of it, then the real disposition and the signals that were
- * pending when the task was dumped can come. Timers are armed at the same time, as late as possible.
+ * SIGCHLD is left at its default until no child of the task exits or stops any more (zombies and
+ * stopped tasks do so while they are restored): setting that anew throws away what is pending of
+ * it, then the real disposition and the signals that were pending when the task was dumped can
+ * come. Timers are armed at the same time, as late as possible.
  */
 #include <linux/prctl.h>
 #include <linux/signal.h>
@@ -61,12 +63,13 @@ void task_restore_flags(struct restorer *r)
 
 static void create_timer(struct restorer *r, const struct posix_timer_args *t)
 {
-	struct sigevent_args event = {.value = t->sival, .signo = t->signo, .notify = t->notify,
-				      .tid = t->notify_tid};
+	struct sigevent_args event = {
+		.value = t->sival, .signo = t->signo, .notify = t->notify, .tid = t->notify_tid};
 	int32_t id = t->id;
 
 	for (;;) {
-		must(r, STEP_TIMER_CREATE, sys(timer_create, t->clock, &event, &id), (uint64_t)t->id);
+		must(r, STEP_TIMER_CREATE, sys(timer_create, t->clock, &event, &id),
+		     (uint64_t)t->id);
 		if (id == t->id)
 			return;
 		/* Numbers are given in ascending order: those below are to be free. */
@@ -103,20 +106,11 @@ static void restore_timers(struct restorer *r)
 static void queue_pending(struct restorer *r)
 {
 	const struct task_args *args = r->args;
-	const struct thread_args *threads = args_at(r, args->threads);
-	char (*infos)[ARGS_SIGINFO_SIZE] = args_at(r, args->pending);
+	char(*infos)[ARGS_SIGINFO_SIZE] = args_at(r, args->pending);
 
 	for (uint32_t i = 0; i < args->pending.n; i++)
-		must(r, STEP_SIGQUEUE,
-		     sys(rt_sigqueueinfo, args->pid, *(int *)infos[i], infos[i]), *(uint32_t *)infos[i]);
-	for (uint32_t t = 0; t < args->threads.n; t++) {
-		infos = args_at(r, threads[t].pending);
-		for (uint32_t i = 0; i < threads[t].pending.n; i++)
-			must(r, STEP_SIGQUEUE,
-			     sys(rt_tgsigqueueinfo, args->pid, threads[t].tid, *(int *)infos[i],
-				 infos[i]),
-			     *(uint32_t *)infos[i]);
-	}
+		must(r, STEP_SIGQUEUE, sys(rt_sigqueueinfo, args->pid, *(int *)infos[i], infos[i]),
+		     *(uint32_t *)infos[i]);
 }
 
 void task_restore_pending(struct restorer *r)
@@ -128,5 +122,6 @@ void task_restore_pending(struct restorer *r)
 		must(r, STEP_SIGACTION, sys(rt_sigaction, SIGCHLD, &actions[SIGCHLD - 1], 0, 8),
 		     SIGCHLD);
 	queue_pending(r);
+	thread_restore_pending(r);
 	restore_timers(r);
 }

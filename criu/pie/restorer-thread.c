@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a thread has of its own: where the kernel finds its lists and areas in memory, its name, seccomp and its credentials.
+ * What a thread has of its own: where the kernel finds its lists and areas in memory, its name,
+ * seccomp and its credentials.
  *
- * Order: filters while it may still install them without no_new_privs, and while tracing keeps them from being in force;
- * then ids, with securebits that keep capabilities across the change; the inheritable set before the bounding set shrinks (it may
- * hold more than that); ambient capabilities before securebits can forbid them; the final sets last. A change of ids forgets
- * the parent death signal, so that comes after.
+ * Order: filters while it may still install them without no_new_privs, and while tracing keeps them
+ * from being in force; then ids, with securebits that keep capabilities across the change; the
+ * inheritable set before the bounding set shrinks (it may hold more than that); ambient
+ * capabilities before securebits can forbid them; the final sets last. A change of ids forgets the
+ * parent death signal, so that comes after.
  */
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -112,4 +114,19 @@ void thread_restore_creds(struct restorer *r)
 	/* The leader had the kernel kill it should the tool die; from now on tracing does that. */
 	must(r, STEP_PDEATH, sys(prctl, PR_SET_PDEATHSIG, r->thread->pdeath_sig, 0, 0, 0),
 	     r->thread->pdeath_sig);
+}
+
+/*
+ * Each thread for itself: the kernel lets nobody else queue a signal that claims to come from it or
+ * from a kill(2). They stay where they are, as all signals are blocked here.
+ */
+void thread_restore_pending(struct restorer *r)
+{
+	char(*infos)[ARGS_SIGINFO_SIZE] = args_at(r, r->thread->pending);
+
+	for (uint32_t i = 0; i < r->thread->pending.n; i++)
+		must(r, STEP_SIGQUEUE,
+		     sys(rt_tgsigqueueinfo, r->args->pid, r->thread->tid, *(int *)infos[i],
+			 infos[i]),
+		     *(uint32_t *)infos[i]);
 }

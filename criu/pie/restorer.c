@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The restorer blob: what becomes of a process when our own code in it is to make room for the task. It is entered at the end of
- * the memory stage, on a stack of its own, with all signals blocked; it never returns. It puts memory in place, makes the threads,
- * and lets each thread restore itself, stage by stage; in the end all sleep until somebody outside sets their registers.
+ * The restorer blob: what becomes of a process when our own code in it is to make room for the
+ * task. It is entered at the end of the memory stage, on a stack of its own, with all signals
+ * blocked; it never returns. It puts memory in place, makes the threads, and lets each thread
+ * restore itself, stage by stage; in the end all sleep until somebody outside sets their registers.
  *
- * It runs where no libc and no stack of ours is left: it uses system calls, its arguments and nothing else. It must not write
- * static data (its code is mapped read-only) and has no relocations.
+ * It runs where no libc and no stack of ours is left: it uses system calls, its arguments and
+ * nothing else. It must not write static data (its code is mapped read-only) and has no
+ * relocations.
  */
 #include "pie/restorer.h"
 
@@ -94,6 +96,7 @@ static void thread_run(void *arg)
 
 	thread_restore(r);
 	stage_end(r, STAGE_MEMORY);
+	thread_restore_pending(r);
 	creds_stage(r);
 	arrive(r);
 	hold();
@@ -148,7 +151,8 @@ compel_entry void restorer_run(struct task_args *args)
 	task_restore_signals(&r);
 	stage_end(&r, STAGE_MEMORY);
 
-	/* Not before: a table shared with another task was in use until everyone's memory was there. */
+	/* Not before: a table shared with another task was in use until everyone's memory was
+	 * there. */
 	must(&r, STEP_CLOSE, sys(close_range, args->first_own_fd, ~0u, 0), 0);
 	task_restore_limits(&r);
 	creds_stage(&r);

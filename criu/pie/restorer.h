@@ -35,13 +35,16 @@ void restore_memory(struct restorer *r);
 void thread_restore(struct restorer *r);
 /* Seccomp, credentials; traced by then, and seccomp not yet in force. */
 void thread_restore_creds(struct restorer *r);
+/* Queues the signals that are pending for this thread. */
+void thread_restore_pending(struct restorer *r);
 
 /* restorer-task.c, by the leader */
 void task_restore_signals(struct restorer *r);
 void task_restore_limits(struct restorer *r);
 /* Dumpable, subreaper: what credentials of any thread would change again. */
 void task_restore_flags(struct restorer *r);
-/* When no child of the task exits or stops any more: last disposition of SIGCHLD, pending signals, timers. */
+/* When no child of the task exits or stops any more: last disposition of SIGCHLD, pending signals,
+ * timers. */
 void task_restore_pending(struct restorer *r);
 
 #endif
