@@ -5,6 +5,7 @@ FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=
 fuzz-bins  := $(patsubst test/fuzz/fuzz-%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz-*.c))
 
 fuzz-src-image := $(images-src)
+fuzz-src-vdso := criu/mem/vdso.c
 fuzz-src-proc := criu/kernel/proc-text.c $(addprefix criu/util/,alloc.c fd.c path.c scan.c str.c)
 fuzz-src-proc-task := $(fuzz-src-proc) $(addprefix criu/kernel/,proc.c proc-stat.c proc-status.c proc-lists.c)
 fuzz-src-proc-maps := $(fuzz-src-proc) $(addprefix criu/kernel/,btf.c maps.c proc.c proc-stat.c smaps.c vma-flags.c vma-words.c) criu/util/hash.c
