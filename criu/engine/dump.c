@@ -25,6 +25,7 @@
 #include "images/lib/image.h"
 #include "kernel/features.h"
 #include "mem/mem.h"
+#include "run.h"
 #include "state/lsm.h"
 #include "task/dump.h"
 #include "util/log.h"
@@ -154,6 +155,14 @@ static int decide(struct cr *cr)
 		cr->dump->goes_on = true;
 		return 0;
 	}
+	/*
+	 * Killed now, it is killed as a whole, should we die meanwhile; and what the images need must not go, as they are all
+	 * that is left of it.
+	 */
+	files_keep_links(cr);
+	err = undo_add_kill_tree(cr, cr->tree->root->host_pid);
+	if (err < 0)
+		return err;
 	err = tree_kill(cr);
 	cr->dump->is_killed = cr->dump->goes_on;
 	return err;

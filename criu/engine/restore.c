@@ -209,13 +209,16 @@ static int detach(struct cr *cr)
 	 */
 	if (!cr->opts->leave_stopped) {
 		err = release_outlive(cr);
-		if (!err)
-			guardian_commit(cr);
-	}
-	if (!err)
-		err = release_detach(cr);
-	if (!err)
+		if (err)
+			return err;
 		guardian_commit(cr);
+		files_remove_links(cr);
+	}
+	err = release_detach(cr);
+	if (!err && cr->opts->leave_stopped) {
+		guardian_commit(cr);
+		files_remove_links(cr);
+	}
 	stats_end(cr->stats, STATS_RESTORE_TIME);
 	return err;
 }

@@ -93,6 +93,7 @@ struct reg_file {
 	struct reg_file
 		*linked; /* lies under the name of this file, which goes away after the restore */
 	pid_t dead_pid;  /* below /proc of a task that is gone: its pid; else 0 */
+	int undo_id;     /* dump: of the temporary link that this is */
 	bool is_external;
 	bool need_not_be; /* restore: its kind makes the name (a slave end in /dev/pts) */
 	uint32_t *build_id;
@@ -121,10 +122,9 @@ int remap_dump(struct cr *cr);
 /* Reads remap-fpath.img; files are loaded already. */
 int remap_load(struct cr *cr);
 
-/* In the coordinator: a task for each pid whose files below /proc are open, until remap_finish().
+/* In the coordinator: a task for each pid whose files below /proc are open, until files_finish().
  */
 int remap_start_dead(struct cr *cr);
-int remap_finish(struct cr *cr);
 
 /* --- fs.c, inherit.c, old.c, load.c --- */
 

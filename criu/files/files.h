@@ -39,6 +39,8 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 		   uint32_t *ret_id);
 /* Writes files.img, fdinfo-N.img, fs-N.img and what belongs to them. */
 int files_dump(struct cr *cr);
+/* The tree is about to be killed: links that the dump has made for it stay, whatever happens. */
+void files_keep_links(struct cr *cr);
 /* The file with that id, or NULL. */
 struct file *file_find(struct cr *cr, uint32_t id);
 /*
@@ -91,6 +93,11 @@ int files_restore_fs(struct cr *cr, struct task *task);
 int files_finish(struct cr *cr);
 /* In the coordinator, when all tasks are held and nothing is left to do but to let them run. */
 int files_resume(struct cr *cr);
+/*
+ * When nothing can fail any more: removes the links that the dump has made. Not before, for without them the images cannot be
+ * restored again.
+ */
+void files_remove_links(struct cr *cr);
 /*
  * In the coordinator, from a kind's prepare: a process that does nothing until files_finish(), with
  * this pid (0: any), for what needs one to be opened (files of /proc of a dead task, a pidfd of

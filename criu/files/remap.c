@@ -90,14 +90,14 @@ static int link_remap(struct cr *cr, struct reg_file *reg)
 	struct reg_file *linked;
 	uint32_t id = kcmp_ids_take(cr->files->kcmp);
 	char source[64];
-	int err;
+	int undo_id;
 
 	cut_to_existing_folder(folder);
 	name = xasprintf("%s/link_remap.%u", folder, id);
 	snprintf(source, sizeof(source), "/proc/%d/fd/%d", f->task->host_pid, f->fd);
-	err = undo_add_remove(cr, AT_FDCWD, name);
-	if (err < 0)
-		return err;
+	undo_id = undo_add_remove(cr, AT_FDCWD, name);
+	if (undo_id < 0)
+		return undo_id;
 	if (linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0)
 		return log_err(cr, -errno, "%s: link it as %s", f->link, name);
 
@@ -109,8 +109,18 @@ static int link_remap(struct cr *cr, struct reg_file *reg)
 	linked->file.fown = xmalloc(sizeof(*linked->file.fown));
 	fown_entry__init(linked->file.fown);
 	linked->name = TAKE_PTR(name);
+	linked->undo_id = undo_id;
 	reg->linked = linked;
 	return 0;
+}
+
+void files_keep_links(struct cr *cr)
+{
+	struct file *file;
+
+	list_for_each_entry (file, &cr->files->all, all)
+		if (file->kind == &file_kind_reg)
+			undo_forget(cr, ((struct reg_file *)file)->undo_id);
 }
 
 static bool leads_to_device(const struct stat *device, const char *path)
@@ -309,10 +319,9 @@ int remap_start_dead(struct cr *cr)
 	return err;
 }
 
-static int remove_linked(struct cr *cr)
+void files_remove_links(struct cr *cr)
 {
 	struct file *file;
-	int first = 0;
 
 	list_for_each_entry (file, &cr->files->all, all) {
 		struct reg_file *reg = (struct reg_file *)file;
@@ -320,14 +329,8 @@ static int remove_linked(struct cr *cr)
 		if (file->kind != &file_kind_reg || !reg->linked)
 			continue;
 		/* Several descriptions may lie under one name. */
-		if (unlink(reg->linked->name) < 0 && errno != ENOENT && !first)
-			first = log_err(cr, -errno, "%s: take the temporary name away",
-					reg->linked->name);
+		if (unlink(reg->linked->name) < 0 && errno != ENOENT)
+			log_warn(cr, "%s: take the temporary name away: %s", reg->linked->name,
+				 strerror(errno));
 	}
-	return first;
-}
-
-int remap_finish(struct cr *cr)
-{
-	return remove_linked(cr);
 }

@@ -101,11 +101,10 @@ static void end_helpers(struct files *files)
 
 int files_finish(struct cr *cr)
 {
-	int err = remap_finish(cr);
-	int err2 = ghost_remove_all(cr);
+	int err = ghost_remove_all(cr);
 
 	end_helpers(cr->files);
-	return err ? err : err2;
+	return err;
 }
 
 int files_resume(struct cr *cr)

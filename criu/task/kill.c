@@ -36,8 +36,12 @@ int tree_kill(struct cr *cr)
 	int err = 0;
 
 	cr->dump->goes_on = true;
-	tree_for_each_task (task, cr->tree) {
-		int ret = task_is_alive(task) ? pidfd_signal(task->dump->pidfd, SIGKILL) : 0;
+	/* Children first: who is left when the tool dies here can still be told from its parents. */
+	for (size_t i = cr->tree->n_tasks; i-- > 0;) {
+		int ret;
+
+		task = cr->tree->by_index[i];
+		ret = task_is_alive(task) ? pidfd_signal(task->dump->pidfd, SIGKILL) : 0;
 
 		if (ret < 0 && ret != -ESRCH)
 			err = log_err(cr, ret, "pid %d: kill", task->pid);
