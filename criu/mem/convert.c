@@ -71,6 +71,8 @@ static uint32_t mmap_flags(const struct vma_facts *facts)
 
 static const char *reason_to_refuse(const struct vma_facts *facts)
 {
+	if (!facts->start)
+		return "it begins at address 0, which restore could not tell from nothing";
 	if (facts->flags & (VMA_UM | VMA_UW | VMA_UI))
 		return "it is registered with userfaultfd, which cannot be dumped";
 	if (facts->flags & VMA_SS)

@@ -65,7 +65,7 @@ static const char *vma_fault(const struct vma *vma)
 	for (size_t i = 0; i < ARRAY_SIZE(refused_status); i++)
 		if (vma->status & refused_status[i].status)
 			return refused_status[i].why;
-	if (vma->start >= vma->end || vma->start % MEM_PAGE || vma->end % MEM_PAGE)
+	if (!vma->start || vma->start >= vma->end || vma->start % MEM_PAGE || vma->end % MEM_PAGE)
 		return "its addresses are not those of pages";
 	if (vma->status & VMA_AREA_VSYSCALL)
 		return NULL;
