@@ -26,10 +26,10 @@ int fs_dump(struct cr *cr, struct task *task)
 	FsEntry e = FS_ENTRY__INIT;
 	int err;
 
-	err = files_add_link(cr, task, "cwd", O_DIRECTORY, &e.cwd_id);
+	err = files_add_link(cr, task, "cwd", 0, &e.cwd_id);
 	if (err)
 		return err;
-	err = files_add_link(cr, task, "root", O_DIRECTORY, &e.root_id);
+	err = files_add_link(cr, task, "root", 0, &e.root_id);
 	if (err)
 		return err;
 	e.has_umask = true;
