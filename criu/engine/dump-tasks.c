@@ -283,30 +283,46 @@ static Timespec clock_in_tree(struct timespec ours, int64_t their_sec, uint32_t 
 	return ret;
 }
 
+static bool has_own_clocks(const struct cr *cr)
+{
+	return cr->tree->root->ids->time_ns_id != cr->dump->root_ids.time_ns_id;
+}
+
+int dump_collect_clocks(struct cr *cr)
+{
+	const struct task *root = cr->tree->root;
+	_cleanup_close_ int self = -1;
+	int err;
+
+	if (!has_own_clocks(cr))
+		return 0;
+	err = proc_read_timens_offsets(task_proc_fd(root), &cr->dump->offsets);
+	if (err == 0)
+		err = self = proc_open(getpid());
+	if (err >= 0)
+		err = proc_read_timens_offsets(self, &cr->dump->own_offsets);
+	if (err < 0)
+		return log_err(cr, err, "pid %d: read the offsets of its clocks", root->pid);
+	return 0;
+}
+
 /* Number 0 where the tree has no time namespace of its own. */
 static int write_clocks(struct cr *cr)
 {
-	const struct task *root = cr->tree->root;
-	bool is_own = root->ids->time_ns_id != cr->dump->root_ids.time_ns_id;
-	struct proc_timens_offsets theirs = {0}, own = {0};
-	_cleanup_close_ int self = proc_open(getpid());
+	const struct proc_timens_offsets *theirs = &cr->dump->offsets;
+	const struct proc_timens_offsets *own = &cr->dump->own_offsets;
 	TimensEntry entry = TIMENS_ENTRY__INIT;
 	Timespec monotonic, boottime;
-	int err = 0;
+	int err;
 
-	if (is_own)
-		err = proc_read_timens_offsets(task_proc_fd(root), &theirs);
-	if (is_own && !err)
-		err = self < 0 ? self : proc_read_timens_offsets(self, &own);
-	if (err < 0)
-		return log_err(cr, err, "pid %d: read the offsets of its clocks", root->pid);
-	monotonic = clock_in_tree(cr->dump->monotonic, theirs.monotonic_sec, theirs.monotonic_nsec,
-				  own.monotonic_sec, own.monotonic_nsec);
-	boottime = clock_in_tree(cr->dump->boottime, theirs.boottime_sec, theirs.boottime_nsec,
-				 own.boottime_sec, own.boottime_nsec);
+	monotonic = clock_in_tree(cr->dump->monotonic, theirs->monotonic_sec,
+				  theirs->monotonic_nsec, own->monotonic_sec, own->monotonic_nsec);
+	boottime = clock_in_tree(cr->dump->boottime, theirs->boottime_sec, theirs->boottime_nsec,
+				 own->boottime_sec, own->boottime_nsec);
 	entry.monotonic = &monotonic;
 	entry.boottime = &boottime;
-	err = image_write_one(cr->images, IMAGE_TIMENS, is_own ? root->ids->time_ns_id : 0,
+	err = image_write_one(cr->images, IMAGE_TIMENS,
+			      has_own_clocks(cr) ? cr->tree->root->ids->time_ns_id : 0,
 			      &entry.base);
 	return image_failed(cr, err);
 }

@@ -8,6 +8,9 @@ struct cr;
 /* Reads all that can be seen of the frozen tasks from outside: workers /proc, this thread what
  * ptrace(2) tells. */
 int dump_collect(struct cr *cr);
+/* What sets the clocks of the tree apart from ours, where it has a time namespace. After the ids.
+ */
+int dump_collect_clocks(struct cr *cr);
 /* Writes core-N.img of every thread and zombie, and seccomp.img. */
 int dump_write_cores(struct cr *cr);
 /* Writes mm-N.img of every task. */

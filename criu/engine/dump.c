@@ -156,8 +156,8 @@ static int decide(struct cr *cr)
 		return 0;
 	}
 	/*
-	 * Killed now, it is killed as a whole, should we die meanwhile; and what the images need must not go, as they are all
-	 * that is left of it.
+	 * Killed now, it is killed as a whole, should we die meanwhile; and what the images need
+	 * must not go, as they are all that is left of it.
 	 */
 	files_keep_links(cr);
 	err = undo_add_kill_tree(cr, cr->tree->root->host_pid);
@@ -182,6 +182,7 @@ static const struct step dump_steps[] = {
 	{.name = "collect", .run = dump_collect},
 	/* Tables of descriptors are told apart by their ids. */
 	{.name = "ids", .run = kobj_ids_collect},
+	{.name = "clocks", .run = dump_collect_clocks},
 	{.name = "files-collect", .run = files_collect},
 	{.name = "mapped-files", .run = mem_link_files},
 	/* After all that can refuse the tree, so that it is not entered in vain; out of it before

@@ -119,6 +119,8 @@ struct dump {
 	Lsmtype lsm;                      /* state/lsm.h: of this machine */
 	char *cgroups;                    /* text of our own /proc/self/cgroup */
 	struct xsave_layout *xsave; /* arch/x86_64/fpu.h: CPUID is slow in a virtual machine */
+	struct proc_timens_offsets offsets,
+		own_offsets;                 /* of the tree's time namespace, and ours */
 	struct timespec monotonic, boottime; /* clocks at the freeze */
 	bool goes_on; /* the tree has been let go of, or killed: nothing may look at it any more */
 	bool is_killed;
