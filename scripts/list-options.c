@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * list-options man|completion|names: what documents list of the options and commands, from the tables that criu itself is
- * built from. Options whose machinery is not there are left out of man and completion, as criu --help does.
+ * list-options man|completion|names: what documents list of the options and commands, from the
+ * tables that criu itself is built from. Options whose machinery is not there are left out of man
+ * and completion, as criu --help does.
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -27,9 +28,10 @@ struct row {
 
 #define NO_NO         false
 #define WITH_NO       true
-#define SECTION(text) { .section = text },
-#define OPTION(member, name_, short_, kind_, argument_, commands, ready, standard_, values_, rpc, no, help_)                 \
-	{ NULL, name_, short_, #kind_, argument_, is_ready_##ready, standard_, values_, no, help_ },
+#define SECTION(text) {.section = text},
+#define OPTION(member, name_, short_, kind_, argument_, commands, ready, standard_, values_, rpc, \
+	       no, help_)                                                                         \
+	{NULL, name_, short_, #kind_, argument_, is_ready_##ready, standard_, values_, no, help_},
 static const struct row rows[] = {
 #include "cli/options.def"
 };
@@ -40,7 +42,8 @@ static const struct {
 	const char *synopsis;
 	const char *help;
 } commands[] = {
-#define COMMAND(word, name, ready, run, n_args, synopsis, help) { name, is_ready_##ready, synopsis, help },
+#define COMMAND(word, name, ready, run, n_args, synopsis, help) \
+	{name, is_ready_##ready, synopsis, help},
 #include "cli/commands.def"
 };
 
@@ -60,7 +63,7 @@ static void roff(const char *text)
 
 static bool is_optional(const struct row *row)
 {
-	static const char *const kinds[] = { "VERBOSITY", "CGROUP_MODE", "CPU_CAP", "UNIX_SK" };
+	static const char *const kinds[] = {"VERBOSITY", "CGROUP_MODE", "CPU_CAP", "UNIX_SK"};
 
 	for (size_t i = 0; i < COUNT(kinds); i++)
 		if (strcmp(row->kind, kinds[i]) == 0)
@@ -125,7 +128,8 @@ static void man(void)
 /* Options of which the completion offers file names. */
 static bool is_path(const struct row *row)
 {
-	return strcmp(row->kind, "PATH") == 0 || strcmp(row->kind, "SCAN_PATHS") == 0 || strcmp(row->argument, "FILE") == 0;
+	return strcmp(row->kind, "PATH") == 0 || strcmp(row->kind, "SCAN_PATHS") == 0 ||
+	       strcmp(row->argument, "FILE") == 0;
 }
 
 static void completion(void)
@@ -143,7 +147,8 @@ static void completion(void)
 		if (row->short_name)
 			printf("|-%c", row->short_name);
 		if (is_path(row)) {
-			puts(") COMPREPLY=($(compgen -f -- \"$cur\")); compopt -o filenames; return ;;");
+			puts(") COMPREPLY=($(compgen -f -- \"$cur\")); compopt -o filenames; "
+			     "return ;;");
 		} else if (strcmp(row->kind, "CHOICE") == 0) {
 			printf(") COMPREPLY=($(compgen -W \"");
 			for (const char *c = row->values; *c; c++)
@@ -168,8 +173,8 @@ static void names(void)
 {
 	for (size_t i = 0; i < COUNT(rows); i++)
 		if (!rows[i].section)
-			printf("%s\t%c\t%d\t%d\n", rows[i].name, rows[i].short_name ?: '-', rows[i].is_ready,
-			       rows[i].has_no_form);
+			printf("%s\t%c\t%d\t%d\n", rows[i].name, rows[i].short_name ?: '-',
+			       rows[i].is_ready, rows[i].has_no_form);
 }
 
 int main(int argc, char **argv)

@@ -56,7 +56,6 @@ MAY_DIFFER = [
     (r"tc\.flags", "the kernel's own flags of a process, for information only"),
     (r"tc\.personality", "CRIU 4.2 takes its hexadecimal digits for decimal ones"),
     (r"(timers\.\S*|tfd\.)v(sec|usec|nsec)", "time goes on"),
-    (r"faflags", "the restored group was made close-on-exec, which the kernel shows; the descriptor's own flag is kept"),
     (r"time_ns_id", "a restored tree has a time namespace of its own, for its clocks"),
     (r"^pstree\S*threads\[0\]", "CRIU 4.2 writes garbage here for a zombie; nothing reads it"),
     (r"(dev|f_handle\.(bytes|type|handle\S*|mnt\S*)|inode)", "of the file system: golden's was another one"),

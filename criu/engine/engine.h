@@ -6,7 +6,8 @@
 struct cr;
 
 int engine_dump(struct cr *cr);
-/* Once the tree runs, SIGINT, SIGTERM and SIGHUP are blocked: who was told to stop too late succeeds. */
+/* Once the tree runs, SIGINT, SIGTERM and SIGHUP are blocked: who was told to stop too late
+ * succeeds. */
 int engine_restore(struct cr *cr);
 
 /*

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fault injection by name, CRIU_FAIL_STEP: with it the tests fail, kill or interrupt a run at each of
- * its steps in turn. Names are those of the plan's steps and of the points it lists; another is refused
- * before the run begins, for a test that misspells one would pass for ever.
+ * Fault injection by name, CRIU_FAIL_STEP: with it the tests fail, kill or interrupt a run at each
+ * of its steps in turn. Names are those of the plan's steps and of the points it lists; another is
+ * refused before the run begins, for a test that misspells one would pass for ever.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,10 +19,8 @@
 #include "util/log.h"
 
 static const char *const mode_names[] = {
-	[FAULT_BEFORE] = "",
-	[FAULT_AFTER] = "after",
-	[FAULT_KILL] = "kill",
-	[FAULT_KILL_AFTER] = "kill-after",
+	[FAULT_BEFORE] = "",     [FAULT_AFTER] = "after",
+	[FAULT_KILL] = "kill",   [FAULT_KILL_AFTER] = "kill-after",
 	[FAULT_SIGNAL] = "term",
 };
 

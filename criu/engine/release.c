@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The end of a restore: threads that sleep in the blob become the threads they were. They are traced from the moment all memory is in
- * place: then filters of system calls that they install do not hold yet, and they die should the coordinator die. When nothing is left
- * to be done inside, each is stopped; one thread of each process unmaps the blob's area, all get their registers and signal masks,
- * and then, when no step can fail any more, they are let go.
+ * The end of a restore: threads that sleep in the blob become the threads they were. They are
+ * traced from the moment all memory is in place: then filters of system calls that they install do
+ * not hold yet, and they die should the coordinator die. When nothing is left to be done inside,
+ * each is stopped; one thread of each process unmaps the blob's area, all get their registers and
+ * signal masks, and then, when no step can fail any more, they are let go.
  *
- * Children that were stopped send a signal to their parent when they stop again. So the last stage within the blob (signals) is run
- * from the leaves of the tree to its root, and what is to be stopped is stopped before its parent has that stage.
+ * Children that were stopped send a signal to their parent when they stop again. So the last stage
+ * within the blob (signals) is run from the leaves of the tree to its root, and what is to be
+ * stopped is stopped before its parent has that stage.
  */
 #include <errno.h>
 #include <signal.h>
@@ -97,7 +99,8 @@ static int interrupt(struct cr *cr, const struct thread *thread)
 	return 0;
 }
 
-/* Waits until the thread has stopped for what is wanted: PTRACE_EVENT_STOP, or, in a system call, SIGTRAP | 0x80. */
+/* Waits until the thread has stopped for what is wanted: PTRACE_EVENT_STOP, or, in a system call,
+ * SIGTRAP | 0x80. */
 static int wait_stop(struct cr *cr, const struct thread *thread, bool is_syscall)
 {
 	for (;;) {
@@ -109,13 +112,15 @@ static int wait_stop(struct cr *cr, const struct thread *thread, bool is_syscall
 			return trace_err(cr, thread, -errno, "wait for");
 		}
 		if (!WIFSTOPPED(status))
-			return log_refuse(cr, -ECHILD, "pid %d: thread %d has died, wait status %#x",
+			return log_refuse(cr, -ECHILD,
+					  "pid %d: thread %d has died, wait status %#x",
 					  thread->task->pid, thread->tid, status);
 		signo = WSTOPSIG(status);
 		if (is_syscall ? signo == (SIGTRAP | 0x80) : status >> 16 == PTRACE_EVENT_STOP)
 			return 0;
 		if (signo == SIGSEGV || signo == SIGBUS || signo == SIGILL || signo == SIGFPE)
-			return log_refuse(cr, -ECHILD, "pid %d: thread %d met SIG%s in the restorer",
+			return log_refuse(cr, -ECHILD,
+					  "pid %d: thread %d met SIG%s in the restorer",
 					  thread->task->pid, thread->tid, sigabbrev_np(signo));
 		/* Somebody stops or continues it just now: not yet. */
 		ptrace(is_syscall ? PTRACE_SYSCALL : PTRACE_CONT, thread->host_tid, NULL, NULL);
@@ -187,7 +192,8 @@ static int restore_mask(struct cr *cr, const struct thread *thread)
 	return 0;
 }
 
-/* A critical section that signals do not restart: the kernel must find it again, after all that it has met since. */
+/* A critical section that signals do not restart: the kernel must find it again, after all that it
+ * has met since. */
 static int restore_rseq_cs(struct cr *cr, const struct thread *thread)
 {
 	const RseqEntry *e = thread->core->thread_core->rseq_entry;
@@ -271,8 +277,8 @@ static bool wait_stopped(struct cr *cr, const struct task *task)
 }
 
 /*
- * Stops a process whose threads are traced and ready to run, and lets go of it. A signal of the terminal does not stop an orphaned
- * process group; the original was stopped before it was one.
+ * Stops a process whose threads are traced and ready to run, and lets go of it. A signal of the
+ * terminal does not stop an orphaned process group; the original was stopped before it was one.
  */
 static int detach_stopped(struct cr *cr, struct task *task, int signo)
 {
@@ -355,7 +361,8 @@ static size_t count_at(const struct cr *cr, uint32_t from, uint32_t to)
 	size_t n = 0;
 
 	tree_for_each_task (task, cr->tree)
-		if (task_is_alive(task) && task->restore->depth >= from && task->restore->depth <= to)
+		if (task_is_alive(task) && task->restore->depth >= from &&
+		    task->restore->depth <= to)
 			n++;
 	return n;
 }
@@ -380,7 +387,8 @@ static int wait_zombies(struct cr *cr)
 {
 	const struct seed *seed;
 
-	seeds_for_each (seed, cr->restore->seeds) {
+	seeds_for_each(seed, cr->restore->seeds)
+	{
 		int err;
 
 		if (!seed->task || task_is_alive(seed->task))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The area of the restorer blob: one range of addresses that no task of the tree uses, the same in all processes because it is
- * mapped before the first fork. Its parts, in order: words that all processes share, the blob's code, room for the arguments
- * of any task, a stack for each thread of any task. Only what a task touches of it costs it memory.
+ * The area of the restorer blob: one range of addresses that no task of the tree uses, the same in
+ * all processes because it is mapped before the first fork. Its parts, in order: words that all
+ * processes share, the blob's code, room for the arguments of any task, a stack for each thread of
+ * any task. Only what a task touches of it costs it memory.
  */
 #include <errno.h>
 #include <stdlib.h>

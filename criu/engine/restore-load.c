@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Restore, before anything is forked: what was asked for, what the inventory says, whether this machine can hold the tree, and what
- * each part of the state wants from the restorer. All that can be refused is refused here.
+ * Restore, before anything is forked: what was asked for, what the inventory says, whether this
+ * machine can hold the tree, and what each part of the state wants from the restorer. All that can
+ * be refused is refused here.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -52,7 +53,8 @@ static int read_own(struct cr *cr)
 	return 0;
 }
 
-/* For descriptors of the tool beside and above those of the tree; tasks get the limit that they had. */
+/* For descriptors of the tool beside and above those of the tree; tasks get the limit that they
+ * had. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit, more = {MANY_DESCRIPTORS, MANY_DESCRIPTORS};
@@ -104,7 +106,8 @@ int restore_load_inventory(struct cr *cr)
 	if (err < 0) {
 		log_refuse(cr, err, "%s", image_last_error(cr->images));
 		if (err == -ENOENT)
-			log_remedy(cr, "the folder holds no complete dump: name that of a dump with --images-dir");
+			log_remedy(cr, "the folder holds no complete dump: name that of a dump "
+				       "with --images-dir");
 		return err;
 	}
 	e = cr->restore->inventory;
@@ -113,7 +116,8 @@ int restore_load_inventory(struct cr *cr)
 		return log_refuse(cr, -ENOTSUP, "inventory.img: %s", fault);
 	if (e->plugins_entry && e->plugins_entry->n_plugins)
 		return log_refuse(cr, -ENOTSUP,
-				  "inventory.img: the dump needs the plugin %s, and plugins cannot be loaded yet",
+				  "inventory.img: the dump needs the plugin %s, and plugins cannot "
+				  "be loaded yet",
 				  e->plugins_entry->plugins[0]);
 	if (cr->opts->network_lock_given)
 		log_warn(cr, "--network-lock: the method is that of the dump");
@@ -127,15 +131,15 @@ struct ns_ids {
 	size_t has, id; /* offsets in TaskKobjIdsEntry */
 };
 
-#define NS_IDS(kind, text)                                                             \
-	{                                                                              \
-		text, offsetof(TaskKobjIdsEntry, has_##kind##_ns_id),                  \
-			offsetof(TaskKobjIdsEntry, kind##_ns_id)                       \
+#define NS_IDS(kind, text)                                            \
+	{                                                             \
+		text, offsetof(TaskKobjIdsEntry, has_##kind##_ns_id), \
+			offsetof(TaskKobjIdsEntry, kind##_ns_id)      \
 	}
 
 static const struct ns_ids own_namespaces[] = {
-	NS_IDS(pid, "pid"), NS_IDS(net, "network"), NS_IDS(ipc, "IPC"),	      NS_IDS(uts, "UTS"),
-	NS_IDS(mnt, "mount"), NS_IDS(user, "user"), NS_IDS(cgroup, "cgroup"),
+	NS_IDS(pid, "pid"),   NS_IDS(net, "network"), NS_IDS(ipc, "IPC"),       NS_IDS(uts, "UTS"),
+	NS_IDS(mnt, "mount"), NS_IDS(user, "user"),   NS_IDS(cgroup, "cgroup"),
 };
 
 static uint32_t ns_id(const TaskKobjIdsEntry *ids, const struct ns_ids *ns)
@@ -158,7 +162,8 @@ static int check_namespaces(struct cr *cr)
 			if (!ns_id(task->ids, ns) || ns_id(task->ids, ns) == ns_id(own, ns))
 				continue;
 			return log_refuse(cr, -ENOTSUP,
-					  "pid %d: was in a %s namespace of its own, which cannot be restored yet",
+					  "pid %d: was in a %s namespace of its own, which cannot "
+					  "be restored yet",
 					  task->pid, ns->name);
 		}
 	}
@@ -179,15 +184,16 @@ static int plan_forks(struct cr *cr)
 	err = seeds_plan(cr->tree, getsid(0), getpgrp(), &cr->restore->seeds, &odd);
 	if (err)
 		return log_refuse(cr, err,
-				  "pid %d: session %d and group %d, as a child of %d, cannot be had by any order of forks",
-				  odd->pid, odd->sid, odd->pgid, odd->parent ? odd->parent->pid : 0);
+				  "pid %d: session %d and group %d, as a child of %d, cannot be "
+				  "had by any order of forks",
+				  odd->pid, odd->sid, odd->pgid,
+				  odd->parent ? odd->parent->pid : 0);
 	err = seeds_number_helpers(cr, cr->restore->seeds);
 	if (err)
 		return err;
-	seeds_for_each (seed, cr->restore->seeds)
-		if (!seed->task)
-			log_debug(cr, "helper %d: session %d, group %d, forked by %d", seed->pid,
-				  seed->sid, seed->pgid, seed->forker->pid);
+	seeds_for_each(seed, cr->restore->seeds) if (!seed->task)
+		log_debug(cr, "helper %d: session %d, group %d, forked by %d", seed->pid, seed->sid,
+			  seed->pgid, seed->forker->pid);
 	return stages_prepare(cr);
 }
 
@@ -195,7 +201,8 @@ static void hang_state(struct cr *cr)
 {
 	struct seed *seed;
 
-	seeds_for_each (seed, cr->restore->seeds) {
+	seeds_for_each(seed, cr->restore->seeds)
+	{
 		struct task *task = seed->task;
 
 		if (!task || !task_is_alive(task))

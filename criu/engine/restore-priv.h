@@ -30,7 +30,8 @@ void restore_free(struct cr *cr);
 
 /* --- restore-area.c --- */
 
-/* Maps what all processes have in common where no task has anything: shared words, the blob's code, room for arguments and stacks. */
+/* Maps what all processes have in common where no task has anything: shared words, the blob's code,
+ * room for arguments and stacks. */
 int area_map(struct cr *cr);
 void area_unmap(struct cr *cr);
 /* In the task's process: completes its arguments and puts them into the area. */
@@ -45,7 +46,8 @@ int seed_fork(struct cr *cr, const struct seed *seed);
 
 /* Reads the clocks of the image; 0 also without. */
 int timens_load(struct cr *cr);
-/* Makes the next child be born in a time namespace whose clocks go on from the image's; undone by timens_leave(). */
+/* Makes the next child be born in a time namespace whose clocks go on from the image's; undone by
+ * timens_leave(). */
 int timens_enter(struct cr *cr);
 int timens_leave(struct cr *cr);
 

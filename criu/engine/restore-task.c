@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The processes of a restore, from the moment each is forked until it enters the restorer blob: it forks its children, settles
- * session and process group, gets its files and its memory, stage by stage. All signals are blocked all the time, SIGCHLD has its
- * default disposition. Nothing here returns to whoever forked: a process ends in the blob, in _exit or, as zombie, as it did.
+ * The processes of a restore, from the moment each is forked until it enters the restorer blob: it
+ * forks its children, settles session and process group, gets its files and its memory, stage by
+ * stage. All signals are blocked all the time, SIGCHLD has its default disposition. Nothing here
+ * returns to whoever forked: a process ends in the blob, in _exit or, as zombie, as it did.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +69,8 @@ static int fork_children(struct cr *cr, const struct seed *seed, bool is_before_
 {
 	const struct seed *child;
 
-	seed_for_each_child (child, seed) {
+	seed_for_each_child(child, seed)
+	{
 		int err;
 
 		if (child->is_before_setsid != is_before_setsid)
@@ -81,8 +83,9 @@ static int fork_children(struct cr *cr, const struct seed *seed, bool is_before_
 }
 
 /*
- * The log goes where no descriptor of the tree is, so that it can be written until the restorer closes it; and to a file of its own
- * if that is asked for (--log-pid). Where the table is that of the parent, its log has been moved already.
+ * The log goes where no descriptor of the tree is, so that it can be written until the restorer
+ * closes it; and to a file of its own if that is asked for (--log-pid). Where the table is that of
+ * the parent, its log has been moved already.
  */
 static int open_own_log(struct cr *cr, const struct seed *seed)
 {
@@ -119,7 +122,8 @@ static void die_with_parent(struct cr *cr, pid_t parent)
 		_exit(1);
 }
 
-/* Not if the parent is to exit, or is none of ours: then it finds out while it waits (stage_end()). */
+/* Not if the parent is to exit, or is none of ours: then it finds out while it waits (stage_end()).
+ */
 static void die_with_forker(struct cr *cr, const struct seed *seed)
 {
 	if (seed->is_adopted || (!seed->forker && cr->opts->restore_sibling))
@@ -186,14 +190,16 @@ static int reap_helpers(struct cr *cr, const struct seed *seed, bool are_midwive
 {
 	const struct seed *child;
 
-	seed_for_each_child (child, seed) {
+	seed_for_each_child(child, seed)
+	{
 		int status = 0;
 
 		if (child->task || seed_is_midwife(child) != are_midwives)
 			continue;
 		while (waitpid(child->pid, &status, 0) < 0)
 			if (errno != EINTR)
-				return log_err(cr, -errno, "helper %d: wait for its exit", child->pid);
+				return log_err(cr, -errno, "helper %d: wait for its exit",
+					       child->pid);
 		*seed_pid_slot(cr, child) = 0;
 		if (status)
 			return log_refuse(cr, -ECHILD, "helper %d: has failed, wait status %#x",
@@ -303,7 +309,8 @@ static int unregister_rseq(struct cr *cr)
 
 	if (!__rseq_size)
 		return 0;
-	/* What was registered is the structure as it began, 32 bytes, or all that later kernels have. */
+	/* What was registered is the structure as it began, 32 bytes, or all that later kernels
+	 * have. */
 	if (syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG) == 0 ||
 	    syscall(SYS_rseq, area, __rseq_size, RSEQ_FLAG_UNREGISTER, RSEQ_SIG) == 0)
 		return 0;

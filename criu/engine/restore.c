@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * criu restore. Everything that images, options and this machine can refuse is refused before `fork`; from there to `detach` there
- * are processes, none of which has run an instruction of its own: whatever fails, they are killed and nothing is left. The stages
- * that the processes pass at the same time are steps here: each lets them into a stage and waits until all have reached its end.
+ * criu restore. Everything that images, options and this machine can refuse is refused before
+ * `fork`; from there to `detach` there are processes, none of which has run an instruction of its
+ * own: whatever fails, they are killed and nothing is left. The stages that the processes pass at
+ * the same time are steps here: each lets them into a stage and waits until all have reached its
+ * end.
  */
 #include <errno.h>
 #include <signal.h>
@@ -144,8 +146,7 @@ static int groups_stage(struct cr *cr)
 	const struct seed *seed;
 	size_t n = 0;
 
-	seeds_for_each (seed, cr->restore->seeds)
-		n += !seed_is_midwife(seed);
+	seeds_for_each(seed, cr->restore->seeds) n += !seed_is_midwife(seed);
 	stage_begin(cr, STAGE_GROUPS, n);
 	return stage_wait(cr);
 }
@@ -204,8 +205,9 @@ static int detach(struct cr *cr)
 	int err = 0;
 
 	/*
-	 * All threads are what they were. If we are killed from the commit on, the kernel lets go of those that we have not
-	 * yet: a tree of which a part runs must not be undone. One that is to be stopped does not run before it has stopped.
+	 * All threads are what they were. If we are killed from the commit on, the kernel lets go
+	 * of those that we have not yet: a tree of which a part runs must not be undone. One that
+	 * is to be stopped does not run before it has stopped.
 	 */
 	if (!cr->opts->leave_stopped) {
 		err = release_outlive(cr);
@@ -248,7 +250,8 @@ static const struct step restore_steps[] = {
 	{.name = "memory", .run = memory_stage},
 	/* Not before: mappings are opened by names that are removed here. */
 	{.name = "finish-files", .run = finish_files},
-	/* Before filters are installed and credentials dropped: filters do not hold, and no death goes unnoticed. */
+	/* Before filters are installed and credentials dropped: filters do not hold, and no death
+	   goes unnoticed. */
 	{.name = "trace", .run = release_seize},
 	{.name = "creds", .run = creds_stage},
 	{.name = "signals", .run = release_signals},
@@ -279,7 +282,7 @@ static int print_tree(struct cr *cr)
 	tree_for_each_task (task, cr->tree)
 		printf("pid %d: parent %d, session %d, group %d, %zu threads%s\n", task->pid,
 		       task->parent ? task->parent->pid : 0, task->sid, task->pgid, task->n_threads,
-		       task->state == TASK_DEAD	     ? ", zombie"
+		       task->state == TASK_DEAD      ? ", zombie"
 		       : task->state == TASK_STOPPED ? ", stopped"
 						     : "");
 	fflush(stdout);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Waiting for many processes that may fail in any way. Those that live tell by two words in shared memory how far they are and that
- * something failed; those that were killed cannot, so now and then the coordinator looks whether all are still there. The
- * numbers of processes are written by clone3(2) itself, before the new process runs: so that, whatever the moment, the
- * coordinator knows exactly which ones it has to kill.
+ * Waiting for many processes that may fail in any way. Those that live tell by two words in shared
+ * memory how far they are and that something failed; those that were killed cannot, so now and then
+ * the coordinator looks whether all are still there. The numbers of processes are written by
+ * clone3(2) itself, before the new process runs: so that, whatever the moment, the coordinator
+ * knows exactly which ones it has to kill.
  */
 #include "engine/stages.h"
 
@@ -152,8 +153,8 @@ static int look_at_stops(struct cr *cr)
 		return 0;
 	if (futex_get(&cr->restore->shared->failed))
 		return failure(cr);
-	return log_refuse(cr, -ECHILD, "thread %d: stopped by SIG%s while it was restored", info.si_pid,
-			  sigabbrev_np(info.si_status & 0x7f) ?: "?");
+	return log_refuse(cr, -ECHILD, "thread %d: stopped by SIG%s while it was restored",
+			  info.si_pid, sigabbrev_np(info.si_status & 0x7f) ?: "?");
 }
 
 /* One that is there by now has a pidfd afterwards; false: it is there no more. */
@@ -172,16 +173,20 @@ static int look(struct cr *cr)
 	size_t n = cr->restore->seeds->n;
 	const struct seed *seed;
 
-	seeds_for_each (seed, cr->restore->seeds) {
+	seeds_for_each(seed, cr->restore->seeds)
+	{
 		pid_t pid = seed_pid(cr, seed);
 
 		if (pid && !may_exit(cr, seed) && !hold(cr, seed, pid))
 			return died(cr, seed, pid);
 	}
 	if (poll(stages->pidfds, n, 0) > 0) {
-		seeds_for_each (seed, cr->restore->seeds)
-			if (stages->pidfds[seed->index].revents && !may_exit(cr, seed))
-				return died(cr, seed, seed_pid(cr, seed));
+		seeds_for_each(
+			seed,
+			cr->restore->seeds) if (stages->pidfds[seed->index].revents &&
+						!may_exit(cr, seed)) return died(cr, seed,
+										 seed_pid(cr,
+											  seed));
 	}
 	return look_at_stops(cr);
 }
@@ -234,13 +239,15 @@ static void kill_rounds(struct cr *cr)
 
 	do {
 		n_killed = 0;
-		seeds_for_each (seed, seeds) {
+		seeds_for_each(seed, seeds)
+		{
 			pid_t pid = seed_pid(cr, seed);
 
 			if (!pid || is_killed[seed->index])
 				continue;
 			if (kill(pid, SIGKILL) < 0 && errno != ESRCH)
-				log_warn(cr, "pid %d: could not be killed: %s", pid, strerror(errno));
+				log_warn(cr, "pid %d: could not be killed: %s", pid,
+					 strerror(errno));
 			is_killed[seed->index] = true;
 			n_killed++;
 		}
@@ -260,21 +267,23 @@ void stages_kill_all(struct cr *cr)
 	if (!cr->restore || !cr->restore->stages || !cr->restore->stages->pids)
 		return;
 	kill_rounds(cr);
-	/* The dead come to us when their parents are reaped; what a helper has forked only in the second round. */
+	/* The dead come to us when their parents are reaped; what a helper has forked only in the
+	 * second round. */
 	for (int round = 0; round < 2; round++) {
-		seeds_for_each (seed, cr->restore->seeds) {
+		seeds_for_each(seed, cr->restore->seeds)
+		{
 			pid_t pid = seed_pid(cr, seed);
 
 			if (!pid)
 				continue;
-			/* Threads that we trace are ours to reap, and their process does not end before. */
+			/* Threads that we trace are ours to reap, and their process does not end
+			 * before. */
 			for (size_t i = 1; seed->task && i < seed->task->n_threads; i++)
 				reap(seed->task->threads[i].host_tid);
 			reap(pid);
 		}
 	}
-	seeds_for_each (seed, cr->restore->seeds)
-		*seed_pid_slot(cr, seed) = 0;
+	seeds_for_each(seed, cr->restore->seeds) * seed_pid_slot(cr, seed) = 0;
 }
 
 /* ---- processes of the tree ---- */
@@ -291,7 +300,8 @@ void stage_end(struct cr *cr, enum restore_stage stage)
 
 	arrive(shared);
 	while (futex_get(&shared->stage) == stage) {
-		/* Nobody will let us go on if the tool was killed; most die with their parent then, orphans do not. */
+		/* Nobody will let us go on if the tool was killed; most die with their parent then,
+		 * orphans do not. */
 		if (futex_wait(&shared->stage, stage, TOOL_LOOK_MS) == -ETIMEDOUT &&
 		    kill(cr->restore->tool, 0) < 0 && errno == ESRCH)
 			_exit(1);

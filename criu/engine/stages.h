@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of a restore (enum restore_stage of pie/args.h) as coordinator and tasks see them. A stage ends when all that take part
- * in it have reached its end; then the coordinator begins the next one. Where one fails, or dies, the whole restore does: the
- * coordinator learns of it at once and kills the rest.
+ * The stages of a restore (enum restore_stage of pie/args.h) as coordinator and tasks see them. A
+ * stage ends when all that take part in it have reached its end; then the coordinator begins the
+ * next one. Where one fails, or dies, the whole restore does: the coordinator learns of it at once
+ * and kills the rest.
  */
 #ifndef CRIU_ENGINE_STAGES_H
 #define CRIU_ENGINE_STAGES_H
@@ -17,27 +18,33 @@ struct seed;
 
 /* --- coordinator --- */
 
-/* After seeds are planned: the memory that all processes share, and a number for each seed. 0 or -errno, logged. */
+/* After seeds are planned: the memory that all processes share, and a number for each seed. 0 or
+ * -errno, logged. */
 int stages_prepare(struct cr *cr);
 void stages_release(struct cr *cr);
 
-/* Begins a stage that count processes (or threads) take part in. The stage before it must have ended. */
+/* Begins a stage that count processes (or threads) take part in. The stage before it must have
+ * ended. */
 void stage_begin(struct cr *cr, enum restore_stage stage, size_t count);
-/* For STAGE_SIGNALS, task by task: those at this depth of the tree or deeper, count of them that were not let go before. */
+/* For STAGE_SIGNALS, task by task: those at this depth of the tree or deeper, count of them that
+ * were not let go before. */
 void stage_level_begin(struct cr *cr, uint32_t level, size_t count);
 /*
- * Waits until all have reached its end. 0; -ECANCELED, unlogged, if the run was cancelled or a process failed with a logged error; or
- * -errno, logged: a failure inside the blob, or a process that died.
+ * Waits until all have reached its end. 0; -ECANCELED, unlogged, if the run was cancelled or a
+ * process failed with a logged error; or -errno, logged: a failure inside the blob, or a process
+ * that died.
  */
 int stage_wait(struct cr *cr);
 
-/* Where clone3(2) writes the pid of a seed's process: how the coordinator knows that it exists. 0: it does not, or is reaped. */
+/* Where clone3(2) writes the pid of a seed's process: how the coordinator knows that it exists. 0:
+ * it does not, or is reaped. */
 pid_t *seed_pid_slot(struct cr *cr, const struct seed *seed);
 
 /* A process that is to exit (a zombie): waits until it has. 0 or as stage_wait(). */
 int seed_wait_exit(struct cr *cr, const struct seed *seed);
 
-/* Kills every process of the restore, and reaps what is ours to reap. Copes with a restore that has not come to forking. */
+/* Kills every process of the restore, and reaps what is ours to reap. Copes with a restore that has
+ * not come to forking. */
 void stages_kill_all(struct cr *cr);
 
 /* --- in a process of the tree --- */

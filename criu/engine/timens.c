@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The clocks that count from the start of the machine (CLOCK_MONOTONIC, CLOCK_BOOTTIME) must not jump for a restored task, least of all
- * backwards. So the tree is born in a time namespace whose offsets make them go on from where they were when it was dumped. The
- * namespace is that of the root's children from unshare(2) on, and its offsets can be written until the first process is in it.
- * Without the privilege, or on a kernel without time namespaces, the clocks are those of the machine, with a warning.
+ * The clocks that count from the start of the machine (CLOCK_MONOTONIC, CLOCK_BOOTTIME) must not
+ * jump for a restored task, least of all backwards. So the tree is born in a time namespace whose
+ * offsets make them go on from where they were when it was dumped. The namespace is that of the
+ * root's children from unshare(2) on, and its offsets can be written until the first process is in
+ * it. Without the privilege, or on a kernel without time namespaces, the clocks are those of the
+ * machine, with a warning.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -97,9 +99,11 @@ static int write_offsets(struct cr *cr)
 		   &mono_nsec);
 	offset_for(e->boottime, CLOCK_BOOTTIME, own.boottime_sec, own.boottime_nsec, &boot_sec,
 		   &boot_nsec);
-	log_debug(cr, "clocks: monotonic %+" PRId64 " s, boottime %+" PRId64 " s", mono_sec, boot_sec);
+	log_debug(cr, "clocks: monotonic %+" PRId64 " s, boottime %+" PRId64 " s", mono_sec,
+		  boot_sec);
 	return fd_write_filef(dir, "timens_offsets",
-			      "monotonic %" PRId64 " %" PRId64 "\nboottime %" PRId64 " %" PRId64 "\n",
+			      "monotonic %" PRId64 " %" PRId64 "\nboottime %" PRId64 " %" PRId64
+			      "\n",
 			      mono_sec, mono_nsec, boot_sec, boot_nsec);
 }
 
@@ -127,7 +131,9 @@ int timens_leave(struct cr *cr)
 	_cleanup_close_ int own = TAKE_FD(cr->restore->own_timens);
 
 	if (own >= 0 && setns(own, CLONE_NEWTIME) < 0)
-		log_warn(cr, "clocks: programs that are run from here on will have those of the tree: %s",
+		log_warn(cr,
+			 "clocks: programs that are run from here on will have those of the tree: "
+			 "%s",
 			 strerror(errno));
 	return 0;
 }

@@ -267,7 +267,8 @@ static int process_list_read(struct process_list *list)
 	return 0;
 }
 
-static struct process *process_list_find(const struct process_list *list, const struct process *wanted)
+static struct process *process_list_find(const struct process_list *list,
+					 const struct process *wanted)
 {
 	for (size_t i = 0; i < list->n; i++)
 		if (list->items[i].pid == wanted->pid &&

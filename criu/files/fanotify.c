@@ -195,7 +195,9 @@ static int add_mark(struct cr *cr, struct file *file, int fd, const FanotifyMark
 static int fanotify_restore(struct cr *cr, struct task *task, struct file *file, int *ret_fd)
 {
 	const FanotifyFileEntry *e = file->entry->ffy;
-	int fd = fanotify_init(e->faflags | FAN_CLOEXEC, e->evflags);
+	/* FAN_CLOEXEC is kept with the group; the descriptor's own flag is set when it is put to
+	 * its number. */
+	int fd = fanotify_init(e->faflags, e->evflags);
 
 	if (fd < 0)
 		return log_err(cr, -errno, "fanotify %#x: create with flags %#x", file->id,

@@ -94,8 +94,8 @@ int files_finish(struct cr *cr);
 /* In the coordinator, when all tasks are held and nothing is left to do but to let them run. */
 int files_resume(struct cr *cr);
 /*
- * When nothing can fail any more: removes the links that the dump has made. Not before, for without them the images cannot be
- * restored again.
+ * When nothing can fail any more: removes the links that the dump has made. Not before, for without
+ * them the images cannot be restored again.
  */
 void files_remove_links(struct cr *cr);
 /*

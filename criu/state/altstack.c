@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The alternate signal stack of a thread (sigaltstack(2)): where, how large, with which flags (SS_DISABLE, SS_AUTODISARM). Whether the
- * thread is on it now follows from its stack pointer. Only the thread itself can ask.
+ * The alternate signal stack of a thread (sigaltstack(2)): where, how large, with which flags
+ * (SS_DISABLE, SS_AUTODISARM). Whether the thread is on it now follows from its stack pointer. Only
+ * the thread itself can ask.
  */
 #include "state/parts.h"
 

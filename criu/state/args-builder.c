@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The block of arguments as it grows: struct task_args at its start, behind it whatever was put there, each thing aligned to 16
- * bytes. Nothing in it is an address, so that growing (which moves it) and copying it into the blob's area need no corrections.
+ * The block of arguments as it grows: struct task_args at its start, behind it whatever was put
+ * there, each thing aligned to 16 bytes. Nothing in it is an address, so that growing (which moves
+ * it) and copying it into the blob's area need no corrections.
  */
 #include "state/args-builder.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Builds the arguments of one task for the restorer blob (pie/args.h). Made by task_load() with one struct thread_args for each
- * thread, filled by the parts of state/ while nothing is forked yet, completed in the task's own process.
+ * Builds the arguments of one task for the restorer blob (pie/args.h). Made by task_load() with one
+ * struct thread_args for each thread, filled by the parts of state/ while nothing is forked yet,
+ * completed in the task's own process.
  */
 #ifndef CRIU_STATE_ARGS_BUILDER_H
 #define CRIU_STATE_ARGS_BUILDER_H
@@ -16,13 +17,15 @@ struct args_builder;
 struct args_builder *args_new(size_t n_threads);
 void args_free(struct args_builder *b);
 
-/* What is being built; the pointers are good until the next args_put(). index is that of task->threads. */
+/* What is being built; the pointers are good until the next args_put(). index is that of
+ * task->threads. */
 struct task_args *args_task(struct args_builder *b);
 struct thread_args *args_thread(struct args_builder *b, size_t index);
 
 /*
- * Appends n items of item_size bytes each and refers to them; they are copied. Keep the result in a variable of your own first: it
- * must be stored through an args_task() or args_thread() that was called after this.
+ * Appends n items of item_size bytes each and refers to them; they are copied. Keep the result in a
+ *variable of your own first: it must be stored through an args_task() or args_thread() that was
+ *called after this.
  *
  *	struct args_ref ref = args_put(args, groups, sizeof(*groups), n);
  *

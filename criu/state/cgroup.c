@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The control groups of a thread, one in each hierarchy. A dump knows one set of them, its own, which has the number 1 and is not
- * written: a tree that lives in the same groups is restored into those of the restorer. Trees in other groups are refused, unless
+ * The control groups of a thread, one in each hierarchy. A dump knows one set of them, its own,
+ * which has the number 1 and is not written: a tree that lives in the same groups is restored into
+ * those of the restorer. Trees in other groups are refused, unless
  * --manage-cgroups says that groups are none of the dump's business.
  */
 #include "state/parts.h"
@@ -50,7 +51,8 @@ static int cgroup_collect(struct cr *cr, struct thread *thread)
 	err = log_refuse(cr, -EOPNOTSUPP,
 			 "pid %d: thread %d is in control group %s, which is not that of this tool",
 			 thread->task->pid, thread->tid, differing_line(text, cr->dump->cgroups));
-	log_remedy(cr, "give --manage-cgroups=none to leave control groups out, or run the tool in the same group");
+	log_remedy(cr, "give --manage-cgroups=none to leave control groups out, or run the tool in "
+		       "the same group");
 	return err;
 }
 
@@ -73,9 +75,11 @@ static int cgroup_load(struct cr *cr, struct thread *thread, struct args_builder
 	    !inventory->has_root_cg_set || core->cg_set == inventory->root_cg_set)
 		return 0;
 	err = log_refuse(cr, -EOPNOTSUPP,
-			 "pid %d: thread %d was in a control group of its own (set %u), which cannot be restored yet",
+			 "pid %d: thread %d was in a control group of its own (set %u), which "
+			 "cannot be restored yet",
 			 thread->task->pid, thread->tid, core->cg_set);
-	log_remedy(cr, "give --manage-cgroups=none to restore into the control groups of this tool");
+	log_remedy(cr,
+		   "give --manage-cgroups=none to restore into the control groups of this tool");
 	return err;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Credentials of a thread: the four uids and gids, supplementary groups, the five capability sets, securebits, no_new_privs. To the
- * kernel each thread has its own; libc keeps them equal. All ids are as our user namespace has them, which is the task's own as
- * well: trees with a user namespace of their own are refused.
+ * Credentials of a thread: the four uids and gids, supplementary groups, the five capability sets,
+ * securebits, no_new_privs. To the kernel each thread has its own; libc keeps them equal. All ids
+ * are as our user namespace has them, which is the task's own as well: trees with a user namespace
+ * of their own are refused.
  */
 #include "state/parts.h"
 
@@ -81,16 +82,19 @@ static int check_caps(struct cr *cr, const struct thread *thread, const struct c
 		      uint64_t bounding)
 {
 	const struct proc_status *own = &cr->restore->own;
-	uint64_t lacking = (c->cap_permitted & ~own->cap_permitted) | (bounding & ~own->cap_bounding) |
+	uint64_t lacking = (c->cap_permitted & ~own->cap_permitted) |
+			   (bounding & ~own->cap_bounding) |
 			   (c->cap_inheritable & ~(own->cap_inheritable | own->cap_permitted));
 
 	if (c->cap_effective & ~c->cap_permitted)
 		return log_refuse(cr, -EBADMSG,
-				  "core-%d.img: field creds.cap_eff: has more than cap_prm", thread->tid);
-	if (c->cap_ambient & ~(c->cap_permitted & c->cap_inheritable))
-		return log_refuse(cr, -EBADMSG,
-				  "core-%d.img: field creds.cap_amb: has more than cap_prm and cap_inh",
+				  "core-%d.img: field creds.cap_eff: has more than cap_prm",
 				  thread->tid);
+	if (c->cap_ambient & ~(c->cap_permitted & c->cap_inheritable))
+		return log_refuse(
+			cr, -EBADMSG,
+			"core-%d.img: field creds.cap_amb: has more than cap_prm and cap_inh",
+			thread->tid);
 	if (!lacking)
 		return 0;
 	log_refuse(cr, -EPERM, "pid %d: had capabilities %#" PRIx64 ", which this tool cannot give",

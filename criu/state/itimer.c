@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The three interval timers of a process (setitimer(2): real time, own CPU time, own and system CPU time): interval and time left, in
- * seconds and microseconds. They stand still for the time that the process does not exist.
+ * The three interval timers of a process (setitimer(2): real time, own CPU time, own and system CPU
+ * time): interval and time left, in seconds and microseconds. They stand still for the time that
+ * the process does not exist.
  */
 #include "state/parts.h"
 
@@ -57,10 +58,12 @@ static int itimer_load(struct cr *cr, struct task *task, struct args_builder *ar
 	to[1] = one_load(timers->virt);
 	to[2] = one_load(timers->prof);
 	for (int i = 0; i < 3; i++)
-		if ((uint64_t)to[i].interval_usec >= 1000000 || (uint64_t)to[i].value_usec >= 1000000)
-			return log_refuse(cr, -EBADMSG,
-					  "core-%d.img: field timers: a million microseconds or more",
-					  task->pid);
+		if ((uint64_t)to[i].interval_usec >= 1000000 ||
+		    (uint64_t)to[i].value_usec >= 1000000)
+			return log_refuse(
+				cr, -EBADMSG,
+				"core-%d.img: field timers: a million microseconds or more",
+				task->pid);
 	return 0;
 }
 

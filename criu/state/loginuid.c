@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The login uid that auditing gives to all processes of a login session: a number that stays over fork and setuid, 2^32-1 when
- * nobody logged in. Kernels without auditing have none; then nothing is written.
+ * The login uid that auditing gives to all processes of a login session: a number that stays over
+ * fork and setuid, 2^32-1 when nobody logged in. Kernels without auditing have none; then nothing
+ * is written.
  */
 #include "state/parts.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The label that a security module (AppArmor, SELinux) has given a thread, and with SELinux the one its next sockets get. Which module
- * the machine runs is written into the inventory; unconfined threads have no label in the images.
+ * The label that a security module (AppArmor, SELinux) has given a thread, and with SELinux the one
+ * its next sockets get. Which module the machine runs is written into the inventory; unconfined
+ * threads have no label in the images.
  */
 #include "state/lsm.h"
 
@@ -26,7 +27,8 @@ Lsmtype lsm_kind(void)
 {
 	char text[8];
 
-	if (fd_read_file_into(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", text, sizeof(text)) > 0 &&
+	if (fd_read_file_into(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", text,
+			      sizeof(text)) > 0 &&
 	    text[0] == 'Y')
 		return LSMTYPE__APPARMOR;
 	if (access("/sys/fs/selinux/status", F_OK) == 0)
@@ -111,9 +113,10 @@ static int lsm_load(struct cr *cr, struct thread *thread, struct args_builder *a
 
 	if (!creds || (!creds->lsm_profile && !creds->lsm_sockcreate))
 		return 0;
-	return log_refuse(cr, -ENOTSUP,
-			  "pid %d: thread %d has the security label %s, which cannot be restored yet",
-			  thread->task->pid, thread->tid, creds->lsm_profile ?: creds->lsm_sockcreate);
+	return log_refuse(
+		cr, -ENOTSUP,
+		"pid %d: thread %d has the security label %s, which cannot be restored yet",
+		thread->task->pid, thread->tid, creds->lsm_profile ?: creds->lsm_sockcreate);
 }
 
 const struct thread_part thread_part_lsm = {

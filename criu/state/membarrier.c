@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * membarrier(2): for which kinds of barriers a process has registered. Saved as the mask that MEMBARRIER_CMD_GET_REGISTRATIONS gives,
- * whose bits are the registering commands. A kernel before 6.3 does not tell; then nothing is written.
+ * membarrier(2): for which kinds of barriers a process has registered. Saved as the mask that
+ * MEMBARRIER_CMD_GET_REGISTRATIONS gives, whose bits are the registering commands. A kernel
+ * before 6.3 does not tell; then nothing is written.
  */
 #include "state/parts.h"
 

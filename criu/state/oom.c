@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * oom_score_adj, from -1000 (never killed) to 1000 (first): by how much the kernel likes or dislikes to kill this process when memory
- * is used up. Shared by all threads. Saved: the value. The minimum that an unprivileged process may go down to is not visible.
+ * oom_score_adj, from -1000 (never killed) to 1000 (first): by how much the kernel likes or
+ * dislikes to kill this process when memory is used up. Shared by all threads. Saved: the value.
+ * The minimum that an unprivileged process may go down to is not visible.
  */
 #include "state/parts.h"
 
@@ -36,7 +37,8 @@ static int oom_dump(struct cr *cr, struct task *task)
 	return 0;
 }
 
-/* To lower it needs a privilege that the original may have had and we may lack: worth a warning, not the restore. */
+/* To lower it needs a privilege that the original may have had and we may lack: worth a warning,
+ * not the restore. */
 static int oom_restore(struct cr *cr, struct task *task)
 {
 	const TaskCoreEntry *tc = task->threads[0].core->tc;

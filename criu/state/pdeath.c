@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PR_SET_PDEATHSIG: the signal a thread gets when the thread that forked its process ends; 0 for none, which is not written. A change
- * of credentials clears it, so that it is set after those on restore.
+ * PR_SET_PDEATHSIG: the signal a thread gets when the thread that forked its process ends; 0 for
+ * none, which is not written. A change of credentials clears it, so that it is set after those on
+ * restore.
  */
 #include "state/parts.h"
 

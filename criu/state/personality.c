@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * personality(2): the execution domain and its flags (no address randomization, READ_IMPLIES_EXEC, …), one word for a process. It
- * changes how later mappings and programs are laid out. Zombies are written as 0: they map nothing any more.
+ * personality(2): the execution domain and its flags (no address randomization, READ_IMPLIES_EXEC,
+ * …), one word for a process. It changes how later mappings and programs are laid out. Zombies are
+ * written as 0: they map nothing any more.
  */
 #include "state/parts.h"
 
@@ -36,8 +37,8 @@ static int personality_dump(struct cr *cr, struct task *task)
 }
 
 /*
- * CRIU reads the hexadecimal digits of /proc as decimal ones and writes that: 0x40000 comes as 40000. Most such numbers have bits
- * that no personality has, which gives them away.
+ * CRIU reads the hexadecimal digits of /proc as decimal ones and writes that: 0x40000 comes as
+ * 40000. Most such numbers have bits that no personality has, which gives them away.
  */
 static uint32_t personality_decode(uint32_t value)
 {

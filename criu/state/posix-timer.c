@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * POSIX timers (timer_create(2)): id, clock, how they notify (signal, value, which thread), interval, time left, overruns. Which
- * there are is in /proc/PID/timers; how they stand only the process itself can ask. They are made again with the same ids.
+ * POSIX timers (timer_create(2)): id, clock, how they notify (signal, value, which thread),
+ * interval, time left, overruns. Which there are is in /proc/PID/timers; how they stand only the
+ * process itself can ask. They are made again with the same ids.
  */
 #include "state/parts.h"
 
@@ -35,7 +36,8 @@ static int posix_timer_collect(struct cr *cr, struct task *task)
 		return log_err(cr, err, "pid %d: list its POSIX timers", task->pid);
 	/* The kernel has the newest first; ids are given out ascending. */
 	if (task->dump->n_timers)
-		qsort(task->dump->timers, task->dump->n_timers, sizeof(*task->dump->timers), timers_by_id);
+		qsort(task->dump->timers, task->dump->n_timers, sizeof(*task->dump->timers),
+		      timers_by_id);
 	return 0;
 }
 
@@ -118,7 +120,8 @@ static struct posix_timer_args one_load(const PosixTimerEntry *entry)
 		.value_nsec = (int64_t)entry->vnsec,
 	};
 
-	/* A period whose expiry is just being delivered has no time left: it goes on with the next. */
+	/* A period whose expiry is just being delivered has no time left: it goes on with the next.
+	 */
 	if (!timer.value_sec && !timer.value_nsec) {
 		timer.value_sec = timer.interval_sec;
 		timer.value_nsec = timer.interval_nsec;
@@ -129,8 +132,7 @@ static struct posix_timer_args one_load(const PosixTimerEntry *entry)
 static int posix_timer_load(struct cr *cr, struct task *task, struct args_builder *args)
 {
 	const TaskTimersEntry *timers = task->threads[0].core->tc->timers;
-	_cleanup_free_ struct posix_timer_args *list =
-		xcalloc(timers->n_posix, sizeof(*list));
+	_cleanup_free_ struct posix_timer_args *list = xcalloc(timers->n_posix, sizeof(*list));
 	struct args_ref ref;
 
 	for (size_t i = 0; i < timers->n_posix; i++) {

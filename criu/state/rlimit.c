@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Resource limits, soft and hard, of which a process has sixteen; all threads share them. Saved in the order of the RLIMIT_ numbers.
- * On restore they come late: what the restore itself needs (descriptors, stack, memory) may be more than they allow.
+ * Resource limits, soft and hard, of which a process has sixteen; all threads share them. Saved in
+ * the order of the RLIMIT_ numbers. On restore they come late: what the restore itself needs
+ * (descriptors, stack, memory) may be more than they allow.
  */
 #include "state/parts.h"
 
@@ -45,7 +46,8 @@ static int rlimit_dump(struct cr *cr, struct task *task)
 }
 
 /* A hard limit above ours can be given by who has CAP_SYS_RESOURCE only. */
-static int check_hard_limits(struct cr *cr, const struct task *task, const struct rlimit_args *limits)
+static int check_hard_limits(struct cr *cr, const struct task *task,
+			     const struct rlimit_args *limits)
 {
 	bool has_cap = cr->restore->own.cap_effective >> CAP_SYS_RESOURCE & 1;
 
@@ -55,7 +57,8 @@ static int check_hard_limits(struct cr *cr, const struct task *task, const struc
 		if (getrlimit(i, &own) < 0 || limits[i].hard <= own.rlim_max)
 			continue;
 		log_refuse(cr, -EPERM,
-			   "pid %d: hard limit %" PRIu64 " of resource %d (getrlimit(2)) is above ours, %" PRIu64,
+			   "pid %d: hard limit %" PRIu64
+			   " of resource %d (getrlimit(2)) is above ours, %" PRIu64,
 			   task->pid, limits[i].hard, i, (uint64_t)own.rlim_max);
 		log_remedy(cr, "restore with CAP_SYS_RESOURCE, or with that hard limit");
 		return -EPERM;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The robust futex list of a thread: where in its memory the list of locks stands that the kernel must release should the thread end
- * holding them (set_robust_list(2)). Saved: address and length of the head.
+ * The robust futex list of a thread: where in its memory the list of locks stands that the kernel
+ * must release should the thread end holding them (set_robust_list(2)). Saved: address and length
+ * of the head.
  */
 #include "state/parts.h"
 

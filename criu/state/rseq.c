@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Restartable sequences: where the thread has registered its struct rseq, of what size, with which signature. A thread that was caught
- * inside of a critical section has been sent to its abort handler by task/peek.c, as any preemption does, so that nothing of it is
- * left; unless the section says that signals do not restart it: then the kernel is to find it again, and the address of its
+ * Restartable sequences: where the thread has registered its struct rseq, of what size, with which
+ * signature. A thread that was caught inside of a critical section has been sent to its abort
+ * handler by task/peek.c, as any preemption does, so that nothing of it is left; unless the section
+ * says that signals do not restart it: then the kernel is to find it again, and the address of its
  * descriptor is saved to be written back at the very end.
  */
 #include "state/parts.h"

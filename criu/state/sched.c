@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a thread is scheduled: policy (with SCHED_RESET_ON_FORK), the priority of the real-time policies, the nice value. The parameters
- * of SCHED_DEADLINE and of schedulers loaded as BPF programs have no place in the format: such threads are refused. Which CPUs a
- * thread may run on is not saved: it belongs to the machine.
+ * How a thread is scheduled: policy (with SCHED_RESET_ON_FORK), the priority of the real-time
+ * policies, the nice value. The parameters of SCHED_DEADLINE and of schedulers loaded as BPF
+ * programs have no place in the format: such threads are refused. Which CPUs a thread may run on is
+ * not saved: it belongs to the machine.
  */
 #include "state/sched.h"
 
@@ -62,9 +63,10 @@ static int sched_collect(struct cr *cr, struct thread *thread)
 		return log_err(cr, -errno, "pid %d: get the scheduling policy of thread %d",
 			       thread->task->pid, thread->tid);
 	if (!is_known((int)attr.policy))
-		return log_refuse(cr, -EOPNOTSUPP,
-				  "pid %d: thread %d has scheduling policy %u, which images cannot hold",
-				  thread->task->pid, thread->tid, attr.policy);
+		return log_refuse(
+			cr, -EOPNOTSUPP,
+			"pid %d: thread %d has scheduling policy %u, which images cannot hold",
+			thread->task->pid, thread->tid, attr.policy);
 	thread->dump->sched.policy = attr.policy;
 	if (attr.flags & RESET_ON_FORK_FLAG)
 		thread->dump->sched.policy |= SCHED_RESET_ON_FORK;
@@ -120,7 +122,8 @@ int sched_restore(struct cr *cr, const struct thread *thread)
 	    sched_setscheduler(thread->host_tid, (int)core->sched_policy, &param) < 0)
 		return log_err(cr, -errno,
 			       "pid %d: set scheduling policy %#x and priority %u of thread %d",
-			       thread->task->pid, core->sched_policy, core->sched_prio, thread->tid);
+			       thread->task->pid, core->sched_policy, core->sched_prio,
+			       thread->tid);
 	return 0;
 }
 

@@ -7,8 +7,8 @@ struct cr;
 struct thread;
 
 /*
- * Restore, from outside and as late as possible, so that no thread is restored at the pace of the policy it had. 0 or -errno,
- * logged.
+ * Restore, from outside and as late as possible, so that no thread is restored at the pace of the
+ * policy it had. 0 or -errno, logged.
  */
 int sched_restore(struct cr *cr, const struct thread *thread);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a process does with each signal: handler, flags (SA_RESTORER included), restorer, mask; shared by its threads. Saved are the
- * 62 that can be set, in order, without SIGKILL and SIGSTOP; only the process itself can read them. On restore SIGCHLD is the last
- * one, as children may end before.
+ * What a process does with each signal: handler, flags (SA_RESTORER included), restorer, mask;
+ * shared by its threads. Saved are the 62 that can be set, in order, without SIGKILL and SIGSTOP;
+ * only the process itself can read them. On restore SIGCHLD is the last one, as children may end
+ * before.
  */
 #include "state/parts.h"
 
@@ -48,8 +49,9 @@ static int sigaction_load(struct cr *cr, struct task *task, struct args_builder 
 	size_t i = 0;
 
 	if (tc->n_sigactions != ARGS_N_SIGNALS - 2)
-		return log_refuse(cr, -EBADMSG, "core-%d.img: field sigactions: there are %zu, not 62",
-				  task->pid, tc->n_sigactions);
+		return log_refuse(cr, -EBADMSG,
+				  "core-%d.img: field sigactions: there are %zu, not 62", task->pid,
+				  tc->n_sigactions);
 	for (int signo = 1; signo <= ARGS_N_SIGNALS; signo++) {
 		const SaEntry *entry;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The signals that a thread has blocked, bit signo - 1. A thread that was caught in a call like ppoll(2) or sigsuspend(2), which
- * exchange the mask while they wait, has the mask that comes after the call; the call is begun anew and exchanges it again. The
- * leader's mask stands in the message of the process, those of other threads in their own.
+ * The signals that a thread has blocked, bit signo - 1. A thread that was caught in a call like
+ * ppoll(2) or sigsuspend(2), which exchange the mask while they wait, has the mask that comes after
+ * the call; the call is begun anew and exchanges it again. The leader's mask stands in the message
+ * of the process, those of other threads in their own.
  */
 #include "state/parts.h"
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Signals that were sent and not delivered yet, because they are blocked or the process is stopped: one queue for the process, one
- * for each thread, in the order of delivery, each signal with its siginfo as the kernel keeps it (who sent it, the value). A signal
- * whose siginfo the kernel had to drop, its queue being full, is only a bit; it is saved as one sent by nobody.
+ * Signals that were sent and not delivered yet, because they are blocked or the process is stopped:
+ * one queue for the process, one for each thread, in the order of delivery, each signal with its
+ * siginfo as the kernel keeps it (who sent it, the value). A signal whose siginfo the kernel had to
+ * drop, its queue being full, is only a bit; it is saved as one sent by nobody.
  */
 #include "state/parts.h"
 
@@ -59,8 +60,8 @@ static int queue_load(struct cr *cr, const struct thread *thread, const SignalQu
 			memcpy(&signo, info->data, sizeof(signo));
 		if (signo < 1 || signo > ARGS_N_SIGNALS)
 			return log_refuse(cr, -EBADMSG,
-					  "core-%d.img: pending signal %zu: is no siginfo", thread->tid,
-					  i);
+					  "core-%d.img: pending signal %zu: is no siginfo",
+					  thread->tid, i);
 		memcpy(infos[i], info->data, SIGINFO_SIZE);
 	}
 	*ret = args_put(args, infos, SIGINFO_SIZE, queue->n_signals);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PR_SET_CHILD_SUBREAPER: orphans below this process become its children and not those of init. A property of the process, which its
- * children do not inherit.
+ * PR_SET_CHILD_SUBREAPER: orphans below this process become its children and not those of init. A
+ * property of the process, which its children do not inherit.
  */
 #include "state/parts.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * clear_child_tid: where the kernel writes 0 and wakes a futex when the thread ends (set_tid_address(2), CLONE_CHILD_CLEARTID). It is
- * how pthread_join(3) learns of the end. Only the thread itself can ask for it.
+ * clear_child_tid: where the kernel writes 0 and wakes a futex when the thread ends
+ * (set_tid_address(2), CLONE_CHILD_CLEARTID). It is how pthread_join(3) learns of the end. Only the
+ * thread itself can ask for it.
  */
 #include "state/parts.h"
 

@@ -36,7 +36,8 @@ int tree_kill(struct cr *cr)
 	int err = 0;
 
 	cr->dump->goes_on = true;
-	/* Children first: who is left when the tool dies here can still be told from its parents. */
+	/* Children first: who is left when the tool dies here can still be told from its parents.
+	 */
 	for (size_t i = cr->tree->n_tasks; i-- > 0;) {
 		int ret;
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The process tree from pstree.img, ids-N.img and core-N.img. Everything is checked here that can be seen without looking into a
- * part of the state: that there is one root and parents come before their children, that no number is used twice, that each live
- * task has what it needs, and that tables are shared only the way fork(2) with CLONE_FILES can share them. Then no process is
- * forked for images that cannot be restored.
+ * The process tree from pstree.img, ids-N.img and core-N.img. Everything is checked here that can
+ * be seen without looking into a part of the state: that there is one root and parents come before
+ * their children, that no number is used twice, that each live task has what it needs, and that
+ * tables are shared only the way fork(2) with CLONE_FILES can share them. Then no process is forked
+ * for images that cannot be restored.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,7 +67,8 @@ static int add_entry(struct cr *cr, struct image *img, struct hash *numbers, con
 		uint32_t tid = i ? e->threads[i] : e->pid;
 
 		if (!is_number(tid))
-			return image_refuse(img, -EBADMSG, "field threads: %u is no thread id", tid);
+			return image_refuse(img, -EBADMSG, "field threads: %u is no thread id",
+					    tid);
 		if (hash_put(numbers, tid, cr))
 			return image_refuse(img, -EBADMSG, "field threads: %u is there twice", tid);
 	}
@@ -235,9 +237,10 @@ static int check_unshared(struct cr *cr, struct hash *ids, struct task *task, ui
 
 	if (!other)
 		return 0;
-	return log_refuse(cr, -ENOTSUP,
-			  "ids-%d.img: field %s: %u is that of %d, too, but processes cannot share it",
-			  task->pid, field, id, other->pid);
+	return log_refuse(
+		cr, -ENOTSUP,
+		"ids-%d.img: field %s: %u is that of %d, too, but processes cannot share it",
+		task->pid, field, id, other->pid);
 }
 
 static int check_ids(struct cr *cr, struct shared_ids *seen, struct task *task)
@@ -304,7 +307,8 @@ int tree_load(struct cr *cr)
 			return err;
 	}
 	if (!task_is_alive(cr->tree->root))
-		return log_refuse(cr, -ENOTSUP, "pstree.img: root %d is a zombie", cr->tree->root->pid);
+		return log_refuse(cr, -ENOTSUP, "pstree.img: root %d is a zombie",
+				  cr->tree->root->pid);
 	err = check_sharing(cr);
 	if (err < 0)
 		return err;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Numbers of processes and threads. Each is asked for by clone3(2) with set_tid, which fails where it is taken; that it is free is
- * looked at before anything is forked, so that the message can say who has it and nothing need be undone. A number that somebody
- * takes in the meantime still fails the fork.
+ * Numbers of processes and threads. Each is asked for by clone3(2) with set_tid, which fails where
+ * it is taken; that it is free is looked at before anything is forked, so that the message can say
+ * who has it and nothing need be undone. A number that somebody takes in the meantime still fails
+ * the fork.
  */
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +24,7 @@
 #include "util/log.h"
 
 /* As CRIU does it: low numbers are those of long-lived services. */
-#define HELPER_PID_MIN 301
+#define HELPER_PID_MIN  301
 #define ZOMBIE_WAIT_MS  3000
 #define ZOMBIE_SLICE_MS 10
 
@@ -43,8 +44,8 @@ static bool is_zombie(pid_t pid)
 }
 
 /*
- * What was dumped a moment ago may not have been waited for yet: its orphans go to pid 1 or a subreaper, which may be slow. That is
- * worth waiting for; a process that runs is not.
+ * What was dumped a moment ago may not have been waited for yet: its orphans go to pid 1 or a
+ * subreaper, which may be slow. That is worth waiting for; a process that runs is not.
  */
 static bool stays_taken(struct cr *cr, pid_t tid)
 {
@@ -66,7 +67,8 @@ static int refuse_taken(struct cr *cr, pid_t tid)
 	if (n > 0 && comm[n - 1] == '\n')
 		comm[n - 1] = 0;
 	log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which %s", tid, n > 0 ? comm : "a process",
-		   is_zombie(tid) ? "has ended, but its parent has not waited for it" : "runs here");
+		   is_zombie(tid) ? "has ended, but its parent has not waited for it"
+				  : "runs here");
 	log_remedy(cr, "restore in a new pid namespace (criu-ns), or when that process is gone");
 	return -EEXIST;
 }
@@ -115,13 +117,15 @@ int seeds_number_helpers(struct cr *cr, struct seeds *seeds)
 
 	if (err || !seeds->n_helpers)
 		return err;
-	seeds_for_each (seed, seeds) {
+	seeds_for_each(seed, seeds)
+	{
 		hash_put(&used, (uint64_t)seed->pid, seed);
 		if (seed->task)
 			task_for_each_thread (thread, seed->task)
 				hash_put(&used, (uint64_t)thread->tid, seed);
 	}
-	seeds_for_each (seed, seeds) {
+	seeds_for_each(seed, seeds)
+	{
 		if (seed->task)
 			continue;
 		if (seed->pid && is_taken(seed->pid)) {
@@ -150,15 +154,16 @@ int tree_adopt_session(struct cr *cr)
 	if (old_sid == root->pid)
 		return 0;
 	if (!cr->opts->shell_job) {
-		log_refuse(cr, -EINVAL, "task %d: is in session %d, which is not in the tree", root->pid,
-			   old_sid);
+		log_refuse(cr, -EINVAL, "task %d: is in session %d, which is not in the tree",
+			   root->pid, old_sid);
 		log_remedy(cr, "restore with --shell-job, in the session of this shell");
 		return -EINVAL;
 	}
 	if (tree_find(cr->tree, sid) || tree_find(cr->tree, pgid))
-		return log_refuse(cr, -EEXIST,
-				  "session %d, group %d of this shell: a task of the tree has this pid", sid,
-				  pgid);
+		return log_refuse(
+			cr, -EEXIST,
+			"session %d, group %d of this shell: a task of the tree has this pid", sid,
+			pgid);
 	tree_for_each_task (task, cr->tree) {
 		if (task->sid == old_sid)
 			task->sid = sid;

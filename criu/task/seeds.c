@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who forks whom. A session is inherited and can only be left for one of one's own, so a task is to be forked by a process that is
- * in its session then: by its parent, mostly, before or after that made its own session. A task that was orphaned and adopted
- * may be in a session that its parent has never been in. It is forked by a helper in that session, below the leader or, where the
- * leader is gone, in a helper that leads it, and the helper exits: so it becomes the child of its parent, which is made to adopt.
+ * Who forks whom. A session is inherited and can only be left for one of one's own, so a task is to
+ * be forked by a process that is in its session then: by its parent, mostly, before or after that
+ * made its own session. A task that was orphaned and adopted may be in a session that its parent
+ * has never been in. It is forked by a helper in that session, below the leader or, where the
+ * leader is gone, in a helper that leads it, and the helper exits: so it becomes the child of its
+ * parent, which is made to adopt.
  *
- * A process group whose leader is gone gets a helper for a leader, until all members are in. What was pinned down is the history
- * that ends in the tree's state, not that which led there.
+ * A process group whose leader is gone gets a helper for a leader, until all members are in. What
+ * was pinned down is the history that ends in the tree's state, not that which led there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -41,7 +43,8 @@ static struct seed *seed_new(struct planner *p, struct task *task)
 	return seed;
 }
 
-static struct seed *helper_new(struct planner *p, struct seed *forker, pid_t pid, pid_t sid, pid_t pgid)
+static struct seed *helper_new(struct planner *p, struct seed *forker, pid_t pid, pid_t sid,
+			       pid_t pgid)
 {
 	struct seed *seed = seed_new(p, NULL);
 
@@ -110,7 +113,8 @@ static struct seed *find_midwife(struct planner *p, const struct task *task, pid
 	if (!leader) {
 		midwife = helper_new(p, seed_of(p, task->parent), sid, sid, sid);
 		hash_put(&p->helpers, (uint64_t)sid, midwife);
-	} else if (leader->sid == sid && is_below(leader, task->parent) && !is_below(leader, task)) {
+	} else if (leader->sid == sid && is_below(leader, task->parent) &&
+		   !is_below(leader, task)) {
 		midwife = helper_new(p, seed_of(p, leader), 0, sid, sid);
 	} else {
 		return NULL;
@@ -139,7 +143,8 @@ static int place(struct planner *p, const struct task *task)
 	pid_t want = wanted(p, task);
 	pid_t before = p->born[task->parent->index];
 
-	if (want != ANY_SESSION && want != parent->sid && !(parent->leads_session && want == before))
+	if (want != ANY_SESSION && want != parent->sid &&
+	    !(parent->leads_session && want == before))
 		return place_orphan(p, task, want);
 	seed->forker = parent;
 	seed->is_before_setsid = want != ANY_SESSION && want != parent->sid;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The check changes the files that the images speak of, so that these cannot be restored after it. */
+/* The check changes the files that the images speak of, so that these cannot be restored after it.
+ */
 /* criu-variants: plain twice */
 /* Regular files and what is opened by path: flags, offsets, shared offsets, directories, O_PATH,
  * symbolic links, memory devices. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The check changes the files that the images speak of, so that these cannot be restored after it. */
+/* The check changes the files that the images speak of, so that these cannot be restored after it.
+ */
 /* criu-variants: plain twice */
 /* criu-dump-options: --link-remap */
 /* criu-variants: plain twice */

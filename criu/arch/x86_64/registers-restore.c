@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Registers on x86-64, set with ptrace(2) while the thread is stopped in the blob. The kernel is told that it is in no system call
- * (orig_rax -1), so that it restarts none: images hold registers that begin an interrupted call anew by themselves.
+ * Registers on x86-64, set with ptrace(2) while the thread is stopped in the blob. The kernel is
+ * told that it is in no system call (orig_rax -1), so that it restarts none: images hold registers
+ * that begin an interrupted call anew by themselves.
  *
- * FPU: the XSAVE area is built from the message in the standard format, at the offsets of this CPU, with the components that both
- * image and CPU have and the image says are in use; all others are in their initial state. Without XSAVE it is the FXSAVE part.
+ * FPU: the XSAVE area is built from the message in the standard format, at the offsets of this CPU,
+ * with the components that both image and CPU have and the image says are in use; all others are in
+ * their initial state. Without XSAVE it is the FXSAVE part.
  */
 #include "arch/registers.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Makes a thread on a stack of its own, without libc. Each architecture has its own file of this name. */
+/* Makes a thread on a stack of its own, without libc. Each architecture has its own file of this
+ * name. */
 #ifndef CRIU_PIE_CLONE_THREAD_H
 #define CRIU_PIE_CLONE_THREAD_H
 
@@ -8,8 +9,8 @@
 #include <asm/unistd.h>
 
 /*
- * clone3(2) with these arguments, in which stack and stack_size say where the new thread begins: there it calls run(arg), which
- * must not return. The thread's id or negative errno.
+ * clone3(2) with these arguments, in which stack and stack_size say where the new thread begins:
+ * there it calls run(arg), which must not return. The thread's id or negative errno.
  */
 static inline long clone_thread(struct clone_args *args, void (*run)(void *), void *arg)
 {
