@@ -61,6 +61,37 @@ static void die(const char *m)
 	perror(m);
 	exit(2);
 }
+static void count(char *buf, size_t len, uint64_t want)
+{
+	int fd = open("tick", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	uint64_t last = now_us(), gap = 0;
+	for (uint64_t t = 1, k = 1;; k++) {
+		usleep(1000);
+		uint64_t n2 = now_us();
+		if (n2 - last > gap)
+			gap = n2 - last;
+		last = n2;
+		if (k % 50)
+			continue;
+		if (access("gap.reset", F_OK) == 0) {
+			unlink("gap.reset");
+			gap = 0;
+		}
+		char b[96];
+		int l = snprintf(b, sizeof b, "%lu %lu      \n", t++, gap);
+		pwrite(fd, b, l, 0);
+		if (buf && access("verify", F_OK) == 0) {
+			l = snprintf(b, sizeof b, "%s\n",
+				     sum((uint64_t *)buf, len) == want ? "SAME" : "CORRUPT");
+			int v = open("verified", O_WRONLY | O_CREAT, 0644);
+			pwrite(v, b, l, 0);
+			close(v);
+			unlink("verify");
+		}
+		last = now_us();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
@@ -147,31 +178,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "mode?\n");
 		return 2;
 	}
-	int fd = open("tick", O_RDWR | O_CREAT | O_TRUNC, 0644);
-	uint64_t last = now_us(), gap = 0;
-	for (uint64_t t = 1, k = 1;; k++) {
-		usleep(1000);
-		uint64_t n2 = now_us();
-		if (n2 - last > gap)
-			gap = n2 - last;
-		last = n2;
-		if (k % 50)
-			continue;
-		if (access("gap.reset", F_OK) == 0) {
-			unlink("gap.reset");
-			gap = 0;
-		}
-		char b[96];
-		int l = snprintf(b, sizeof b, "%lu %lu      \n", t++, gap);
-		pwrite(fd, b, l, 0);
-		if (buf && access("verify", F_OK) == 0) {
-			l = snprintf(b, sizeof b, "%s\n",
-				     sum((uint64_t *)buf, len) == want ? "SAME" : "CORRUPT");
-			int v = open("verified", O_WRONLY | O_CREAT, 0644);
-			pwrite(v, b, l, 0);
-			close(v);
-			unlink("verify");
-		}
-		last = now_us();
-	}
+	count(buf, len, want);
 }
