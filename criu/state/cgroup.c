@@ -40,7 +40,7 @@ static int cgroup_collect(struct cr *cr, struct thread *thread)
 	ssize_t n;
 	int err;
 
-	if (cr->opts->manage_cgroups <= CGROUP_MODE_NONE)
+	if (cr->opts->manage_cgroups <= CGROUP_MODE_NONE || cr->opts->unprivileged)
 		return 0;
 	n = fd_read_file_into(thread->dump->proc, "cgroup", text, sizeof(text));
 	if (n < 0)
@@ -60,7 +60,7 @@ static int cgroup_dump(struct cr *cr, struct thread *thread)
 {
 	ThreadCoreEntry *core = thread->core->thread_core;
 
-	core->has_cg_set = true;
+	core->has_cg_set = !cr->opts->unprivileged;
 	core->cg_set = OWN_CG_SET;
 	return 0;
 }
