@@ -95,9 +95,10 @@ static int task_infect(struct cr *cr, struct task *task, struct compel_hint *hin
 		.hint = hint,
 	};
 	const size_t n_threads = MIN(task->n_threads - 1, (size_t)THREADS_AT_ONCE);
+	const size_t n_slots = n_threads ? n_threads : 1;
 	struct compel_layout layout = {
 		.args_size = task_args_size(task) + n_threads * sizeof(struct parasite_thread_args),
-		.threads = (unsigned int)MAX(n_threads, (size_t)1),
+		.threads = (unsigned int)n_slots,
 		.stack_size = STACK_SIZE,
 	};
 	struct compel_rpc rpc = {.command = PARASITE_TASK};

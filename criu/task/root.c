@@ -175,7 +175,7 @@ static int check_namespaces(struct cr *cr, pid_t pid, int dir)
 int root_check(struct cr *cr, pid_t pid)
 {
 	_cleanup_close_ int dir = proc_open(pid);
-	struct proc_status status;
+	struct proc_status status = {0};
 	struct proc_stat stat;
 	int err;
 
