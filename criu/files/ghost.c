@@ -370,6 +370,13 @@ static int ghost_create(struct cr *cr, struct ghost *ghost)
 		free(path);
 		path = xstrdup(ghost->name);
 	}
+	/* Not ours, so it must not get into the undo journal. */
+	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		log_refuse(cr, -EEXIST, "%s: is needed for a removed file, and is there already",
+			   path);
+		log_remedy(cr, "remove it if an earlier restore left it (criu recover)");
+		return -EEXIST;
+	}
 	ghost->undo_id = undo_add_remove(cr, AT_FDCWD, path);
 	if (ghost->undo_id < 0)
 		return ghost->undo_id;

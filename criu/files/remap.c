@@ -88,18 +88,27 @@ static int link_remap(struct cr *cr, struct reg_file *reg)
 	_cleanup_free_ char *folder = xstrdup(reg->name);
 	_cleanup_free_ char *name = NULL;
 	struct reg_file *linked;
-	uint32_t id = kcmp_ids_take(cr->files->kcmp);
 	char source[64];
+	uint32_t id;
 	int undo_id;
 
 	cut_to_existing_folder(folder);
-	name = xasprintf("%s/link_remap.%u", folder, id);
+	/* A name that is taken belongs to another dump, and must not get into the undo journal. */
+	do {
+		free(name);
+		id = kcmp_ids_take(cr->files->kcmp);
+		name = xasprintf("%s/link_remap.%u", folder, id);
+	} while (faccessat(AT_FDCWD, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
 	snprintf(source, sizeof(source), "/proc/%d/fd/%d", f->task->host_pid, f->fd);
 	undo_id = undo_add_remove(cr, AT_FDCWD, name);
 	if (undo_id < 0)
 		return undo_id;
-	if (linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0)
-		return log_err(cr, -errno, "%s: link it as %s", f->link, name);
+	if (linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0) {
+		int err = log_err(cr, -errno, "%s: link it as %s", f->link, name);
+
+		undo_forget(cr, undo_id);
+		return err;
+	}
 
 	linked = (struct reg_file *)file_new(cr->files, &file_kind_reg, id);
 	linked->file.facts = *f;
