@@ -88,6 +88,12 @@ def meta(golden, case):
     raise AssertionError(f"{case}: not in meta.tsv")
 
 
+# A mount namespace with a file system of its own for the programs, and pseudo-terminals of its own: those that the images name by
+# their numbers are free in it, whoever uses terminals on this host. The node /dev/ptmx opens the instance that is at /dev/pts.
+ROOM = """mount -t tmpfs -o mode=755 none "$0" && mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts /dev/pts || exit
+"$@"; s=$?; cat "$0"/log/* 2>/dev/null >&2; exit $s"""
+
+
 def check(golden, folder, case, *options, dump_to=None):
     _, pid, dump_options = meta(golden, case)
     wrapper = folder / "criu"
@@ -95,8 +101,7 @@ def check(golden, folder, case, *options, dump_to=None):
     wrapper.chmod(0o755)
     PLACE.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o mode=755 none "$0" && "$@"; s=$?; cat "$0"/log/* 2>/dev/null >&2; exit $s',
-         PLACE, golden / "check.sh", *options, "-p", wrapper, case],
+        ["unshare", "-m", "sh", "-c", ROOM, PLACE, golden / "check.sh", *options, "-p", wrapper, case],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False)
     assert done.returncode == 0, done.stdout + "\n".join(done.stderr.splitlines()[-60:])
 

@@ -206,8 +206,8 @@ int tty_prepare(struct cr *cr, struct file *file)
 }
 
 /* Opens masters until one has the number; those before it are closed only then, or the kernel would
- * give them again. */
-static int open_master(struct cr *cr, const struct tty_info *info, uint32_t flags, int *ret_fd)
+ * give them again. Two tasks at once would take each other's numbers: see open_master. */
+static int find_master(struct cr *cr, const struct tty_info *info, uint32_t flags, int *ret_fd)
 {
 	int tried[MAX_PTY_TRIES], n = 0, found = -1, err = 0, unlock = 0;
 	unsigned index;
@@ -248,6 +248,21 @@ static int open_master(struct cr *cr, const struct tty_info *info, uint32_t flag
 	}
 	*ret_fd = found;
 	return 0;
+}
+
+static int open_master(struct cr *cr, const struct tty_info *info, uint32_t flags, int *ret_fd)
+{
+	struct futex *is_opening = &ttys_of(cr)->shared->is_opening;
+	int err;
+
+	while (__atomic_exchange_n(&is_opening->word, 1, __ATOMIC_ACQUIRE)) {
+		if (futex_get(&cr->files->shared->failed))
+			return -ECANCELED;
+		futex_wait(is_opening, 1, 100);
+	}
+	err = find_master(cr, info, flags, ret_fd);
+	futex_set(is_opening, 0);
+	return err;
 }
 
 static bool has_session(const struct ttys_shared *shared, pid_t sid)

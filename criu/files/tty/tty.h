@@ -35,8 +35,9 @@ struct ttys {
 	struct ttys_shared *shared;
 };
 
-/* In memory that all tasks share: which sessions have their controlling terminal. */
+/* In memory that all tasks share: who looks for a number, which sessions have their terminal. */
 struct ttys_shared {
+	struct futex is_opening;
 	struct futex n_sessions; /* that have got it; waiters look again */
 	uint32_t n;
 	pid_t sid[];
