@@ -207,6 +207,7 @@ static const struct plan dump_plan = {
 	.name = "dump",
 	.steps = dump_steps,
 	.n_steps = ARRAY_SIZE(dump_steps),
+	.check = tree_check_alive,
 };
 
 static const struct step dry_steps[] = {
@@ -224,6 +225,7 @@ static const struct plan dry_plan = {
 	.name = "dump --dry-run",
 	.steps = dry_steps,
 	.n_steps = ARRAY_SIZE(dry_steps),
+	.check = tree_check_alive,
 };
 
 int engine_dump(struct cr *cr)

@@ -21,7 +21,7 @@
 static const char *const mode_names[] = {
 	[FAULT_BEFORE] = "",     [FAULT_AFTER] = "after",
 	[FAULT_KILL] = "kill",   [FAULT_KILL_AFTER] = "kill-after",
-	[FAULT_SIGNAL] = "term",
+	[FAULT_SIGNAL] = "term", [FAULT_STOP] = "stop",
 };
 
 static bool plan_has_name(const struct plan *plan, const char *name, bool *is_step)
@@ -76,8 +76,8 @@ static int fault_parse_one(struct cr *cr, const struct plan *plan, const char *t
 	}
 	if (i == ARRAY_SIZE(mode_names) ||
 	    (!is_step && (i == FAULT_AFTER || i == FAULT_KILL_AFTER)))
-		return log_refuse(cr, -EINVAL, "CRIU_FAIL_STEP: %s: \"%s\" is none of %skill", word,
-				  mode, is_step ? "after, kill-after, term, " : "term, ");
+		return log_refuse(cr, -EINVAL, "CRIU_FAIL_STEP: %s: \"%s\" is none of %sstop, kill",
+				  word, mode, is_step ? "after, kill-after, term, " : "term, ");
 	strcpy(fault->name, word);
 	fault->mode = (enum fault_mode)i;
 	cr->run->n_faults++;
@@ -111,6 +111,8 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 			kill(cr->run->owner, SIGKILL);
 		if (fault->mode == FAULT_SIGNAL && fail == FAULT_BEFORE)
 			kill(cr->run->owner, SIGTERM);
+		if (fault->mode == FAULT_STOP && fail == FAULT_BEFORE)
+			kill(cr->run->owner, SIGSTOP);
 		if (fault->mode == fail)
 			return log_refuse(cr, -EIO, "%s: failed on request (CRIU_FAIL_STEP)", name);
 	}

@@ -99,7 +99,7 @@ static int step_run(struct cr *cr, const struct step *step)
 }
 
 /* What stands between the runner and the step. */
-static int step_may_run(struct cr *cr, const struct step *step)
+static int step_may_run(struct cr *cr, const struct plan *plan, const struct step *step)
 {
 	int err;
 
@@ -108,7 +108,9 @@ static int step_may_run(struct cr *cr, const struct step *step)
 	if (step->is_final && !cr->run->is_deaf)
 		cancel_deafen(cr);
 	err = guardian_check(cr);
-	return err < 0 ? err : fault_step(cr, step->name, false);
+	if (err >= 0)
+		err = fault_step(cr, step->name, false);
+	return err >= 0 && plan->check ? plan->check(cr) : err;
 }
 
 /* Undoes the steps below n. */
@@ -136,7 +138,7 @@ int plan_run(struct cr *cr, const struct plan *plan)
 		const struct step *step = &plan->steps[i];
 
 		report_set_stage(cr->report, step->name);
-		err = step_may_run(cr, step);
+		err = step_may_run(cr, plan, step);
 		if (err < 0)
 			break;
 		n_run = i + 1;

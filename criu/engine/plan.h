@@ -4,8 +4,9 @@
  * where one fails, undone from there back to the top. Each step is timed, shows progress on a
  * terminal if it takes over a second, and can be made to fail by name: CRIU_FAIL_STEP=name[,name…]
  * fails it before it runs, name:after once it has run; name:kill and name:kill-after have the tool
- * kill itself there, as SIGKILL from outside would, name:term has it send itself SIGTERM. Between
- * the steps the runner looks whether the run was cancelled (run.h) and whether its guardian lives.
+ * kill itself there, as SIGKILL from outside would, name:term has it send itself SIGTERM, name:stop
+ * SIGSTOP, so that somebody else can do something at that very moment. Between the steps the runner
+ * looks whether the run was cancelled (run.h) and whether its guardian lives.
  */
 #ifndef CRIU_ENGINE_PLAN_H
 #define CRIU_ENGINE_PLAN_H
@@ -41,6 +42,9 @@ struct plan {
 	/* Names of further points within the steps that fault_hit() is asked about, NULL at the
 	 * end; may be NULL. */
 	const char *const *points;
+	/* Asked before each step whether the run may still go on: 0 or -errno, logged. May be NULL.
+	 */
+	int (*check)(struct cr *cr);
 };
 
 /* Runs the plan; 0, or the -errno of the step that failed, after everything was undone. */

@@ -23,6 +23,7 @@
 #include "arch/registers.h"
 #include "cli/options.h"
 #include "compel/base/cleanup.h"
+#include "compel/ptrace.h"
 #include "cr.h"
 #include "engine/restore-priv.h"
 #include "engine/stages.h"
@@ -45,8 +46,15 @@
 #define STOP_TRIES    20000
 #define STOP_NAP_NSEC 100000
 
+/* What is refused of a thread is so, mostly, because somebody has killed its process. */
 static int trace_err(struct cr *cr, const struct thread *thread, int err, const char *what)
 {
+	int ret = 0;
+
+	if (err == -ESRCH || err == -EPERM || err == -ECHILD)
+		ret = seed_died(cr, thread->task->restore->seed);
+	if (ret)
+		return ret;
 	return log_err(cr, err, "pid %d: %s thread %d", thread->task->pid, what, thread->tid);
 }
 
@@ -99,25 +107,20 @@ static int interrupt(struct cr *cr, const struct thread *thread)
 	return 0;
 }
 
-/* Waits until the thread has stopped for what is wanted: PTRACE_EVENT_STOP, or, in a system call,
- * SIGTRAP | 0x80. */
+/* Waits until the thread has stopped for what is wanted: an interrupt, or in a system call. */
 static int wait_stop(struct cr *cr, const struct thread *thread, bool is_syscall)
 {
 	for (;;) {
-		int status, signo;
+		struct compel_stop stop;
+		/* Not waitpid(2), which would wait for ever for a leader whose process was killed.
+		 */
+		int signo, err = compel_wait_any_stop(thread->host_tid, -1, &stop);
 
-		if (waitpid(thread->host_tid, &status, __WALL) < 0) {
-			if (errno == EINTR)
-				continue;
-			return trace_err(cr, thread, -errno, "wait for");
-		}
-		if (!WIFSTOPPED(status))
-			return log_refuse(cr, -ECHILD,
-					  "pid %d: thread %d has died, wait status %#x",
-					  thread->task->pid, thread->tid, status);
-		signo = WSTOPSIG(status);
-		if (is_syscall ? signo == (SIGTRAP | 0x80) : status >> 16 == PTRACE_EVENT_STOP)
+		if (err < 0)
+			return trace_err(cr, thread, err, "wait for");
+		if (is_syscall ? stop.kind == COMPEL_STOP_SYSCALL : stop.event == PTRACE_EVENT_STOP)
 			return 0;
+		signo = stop.signal;
 		if (signo == SIGSEGV || signo == SIGBUS || signo == SIGILL || signo == SIGFPE)
 			return log_refuse(cr, -ECHILD,
 					  "pid %d: thread %d met SIG%s in the restorer",
@@ -241,8 +244,7 @@ int release_prepare(struct cr *cr)
 
 static int outlive(struct cr *cr, const struct thread *thread)
 {
-	if (ptrace(PTRACE_SETOPTIONS, thread->host_tid, NULL, (void *)trace_options(cr)) < 0 &&
-	    errno != ESRCH)
+	if (ptrace(PTRACE_SETOPTIONS, thread->host_tid, NULL, (void *)trace_options(cr)) < 0)
 		return trace_err(cr, thread, -errno, "make ready to let go of");
 	return 0;
 }
@@ -252,28 +254,44 @@ int release_outlive(struct cr *cr)
 	return for_each_thread(cr, outlive);
 }
 
-static int detach(struct cr *cr, const struct thread *thread)
+/*
+ * The leader last: of a process that was killed meanwhile compel sees the threads dead, and only
+ * then the parent is told.
+ */
+static int detach(struct cr *cr, const struct task *task)
 {
-	if (ptrace(PTRACE_DETACH, thread->host_tid, NULL, NULL) < 0 && errno != ESRCH)
-		return trace_err(cr, thread, -errno, "let go of");
+	for (size_t i = task->n_threads; i-- > 0;) {
+		int err = compel_detach(task->threads[i].host_tid, 0);
+
+		if (err < 0 && err != -ESRCH)
+			return trace_err(cr, &task->threads[i], err, "let go of");
+	}
 	return 0;
 }
 
-static bool is_stopped(const struct task *task)
+static char state_of(const struct task *task)
 {
 	_cleanup_close_ int dir = proc_open(task->host_pid);
 	struct proc_stat stat;
 
-	return dir >= 0 && proc_read_stat(dir, &stat) == 0 && stat.state == 'T';
+	return dir >= 0 && proc_read_stat(dir, &stat) == 0 ? stat.state : 'X';
 }
 
-static bool wait_stopped(struct cr *cr, const struct task *task)
+/* 0 once it has stopped, -ETIMEDOUT, or -ESRCH if it is dead. */
+static int wait_stopped(const struct task *task)
 {
 	const struct timespec nap = {0, STOP_NAP_NSEC};
 
-	for (int i = 0; i < STOP_TRIES && !is_stopped(task); i++)
+	for (int i = 0; i < STOP_TRIES; i++) {
+		char state = state_of(task);
+
+		if (state == 'T')
+			return 0;
+		if (state == 'Z' || state == 'X')
+			return -ESRCH;
 		nanosleep(&nap, NULL);
-	return is_stopped(task);
+	}
+	return -ETIMEDOUT;
 }
 
 /*
@@ -282,22 +300,18 @@ static bool wait_stopped(struct cr *cr, const struct task *task)
  */
 static int detach_stopped(struct cr *cr, struct task *task, int signo)
 {
-	struct thread *thread;
+	int err;
 
 	if (kill(task->host_pid, signo) < 0)
 		return log_err(cr, -errno, "pid %d: stop it", task->pid);
-	task_for_each_thread (thread, task) {
-		int err = detach(cr, thread);
-
-		if (err)
-			return err;
-	}
+	err = detach(cr, task);
+	if (err)
+		return err;
 	task->restore->is_released = true;
-	if (wait_stopped(cr, task))
-		return 0;
-	if (kill(task->host_pid, SIGSTOP) == 0 && wait_stopped(cr, task))
-		return 0;
-	return log_refuse(cr, -ETIMEDOUT, "pid %d: does not stop", task->pid);
+	err = wait_stopped(task);
+	if (err == -ETIMEDOUT && kill(task->host_pid, SIGSTOP) == 0)
+		err = wait_stopped(task);
+	return err < 0 ? trace_err(cr, task->threads, err, "stop") : 0;
 }
 
 static int stop_one(struct cr *cr, struct task *task)
@@ -323,14 +337,14 @@ static int stop_one(struct cr *cr, struct task *task)
 int release_detach(struct cr *cr)
 {
 	struct task *task;
-	int err;
 
-	if (!cr->opts->leave_stopped)
-		return for_each_thread(cr, detach);
 	tree_for_each_task (task, cr->tree) {
+		int err;
+
 		if (!task_is_alive(task) || task->restore->is_released)
 			continue;
-		err = detach_stopped(cr, task, SIGSTOP);
+		err = cr->opts->leave_stopped ? detach_stopped(cr, task, SIGSTOP)
+					      : detach(cr, task);
 		if (err < 0)
 			return err;
 	}

@@ -16,7 +16,14 @@
 struct cr;
 struct plan;
 
-enum fault_mode { FAULT_BEFORE, FAULT_AFTER, FAULT_KILL, FAULT_KILL_AFTER, FAULT_SIGNAL };
+enum fault_mode {
+	FAULT_BEFORE,
+	FAULT_AFTER,
+	FAULT_KILL,
+	FAULT_KILL_AFTER,
+	FAULT_SIGNAL,
+	FAULT_STOP,
+};
 
 struct fault {
 	char name[FAULT_NAME_SIZE];

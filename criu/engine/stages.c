@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "compel/base/cleanup.h"
@@ -32,6 +33,8 @@
 #define LOOK_MS 50
 /* How often a process that waits looks whether the tool has. */
 #define TOOL_LOOK_MS 1000
+/* How long one that was killed may take to be dead, in milliseconds. */
+#define DEATH_TRIES 1000
 
 struct stages {
 	struct arena *arena;
@@ -120,16 +123,35 @@ static int failure(struct cr *cr)
 		       step_text(shared->step), (unsigned long long)shared->detail);
 }
 
-static int died(struct cr *cr, const struct seed *seed, pid_t pid)
+/* The wait status of a process that dies just now: 0 if nobody knows it any more, -1 if it lives.
+ */
+static int wait_status(pid_t pid)
 {
-	_cleanup_close_ int dir = proc_open(pid);
-	struct proc_stat stat = {0};
+	const struct timespec nap = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < DEATH_TRIES; i++) {
+		_cleanup_close_ int dir = proc_open(pid);
+		struct proc_stat stat;
+
+		if (dir < 0 || proc_read_stat(dir, &stat) < 0)
+			return 0;
+		if (stat.state == 'Z' || stat.state == 'X')
+			return stat.exit_code;
+		nanosleep(&nap, NULL);
+	}
+	return -1;
+}
+
+int seed_died(struct cr *cr, const struct seed *seed)
+{
 	int status;
 
 	/* It may have told why before it died. */
 	if (futex_get(&cr->restore->shared->failed))
 		return failure(cr);
-	status = dir >= 0 && proc_read_stat(dir, &stat) == 0 ? stat.exit_code : 0;
+	status = wait_status(seed->pid);
+	if (status < 0)
+		return 0;
 	if (WIFSIGNALED(status))
 		return log_refuse(cr, -ECHILD, "pid %d: was killed by SIG%s while it was restored",
 				  seed->pid, sigabbrev_np(WTERMSIG(status)));
@@ -178,15 +200,17 @@ static int look(struct cr *cr)
 		pid_t pid = seed_pid(cr, seed);
 
 		if (pid && !may_exit(cr, seed) && !hold(cr, seed, pid))
-			return died(cr, seed, pid);
+			return seed_died(cr, seed);
 	}
-	if (poll(stages->pidfds, n, 0) > 0) {
-		seeds_for_each(
-			seed,
-			cr->restore->seeds) if (stages->pidfds[seed->index].revents &&
-						!may_exit(cr, seed)) return died(cr, seed,
-										 seed_pid(cr,
-											  seed));
+	poll(stages->pidfds, n, 0);
+	seeds_for_each(seed, cr->restore->seeds)
+	{
+		if (!seed_pid(cr, seed) || may_exit(cr, seed))
+			continue;
+		/* The pidfd of a process of which we trace threads does not tell. */
+		if (stages->pidfds[seed->index].revents ||
+		    (seed->task && task_was_killed(seed->task)))
+			return seed_died(cr, seed);
 	}
 	return look_at_stops(cr);
 }

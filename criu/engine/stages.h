@@ -43,6 +43,12 @@ pid_t *seed_pid_slot(struct cr *cr, const struct seed *seed);
 /* A process that is to exit (a zombie): waits until it has. 0 or as stage_wait(). */
 int seed_wait_exit(struct cr *cr, const struct seed *seed);
 
+/*
+ * Something could not be done to a process of the restore: is it because it died? -ECHILD, logged
+ * with how it died (-ECANCELED, if a process has told why before); 0: it lives.
+ */
+int seed_died(struct cr *cr, const struct seed *seed);
+
 /* Kills every process of the restore, and reaps what is ours to reap. Copes with a restore that has
  * not come to forking. */
 void stages_kill_all(struct cr *cr);

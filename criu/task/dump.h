@@ -140,6 +140,8 @@ void dump_free(struct cr *cr);
 int tree_list(struct cr *cr);
 /* Freezes the tree: every thread of every task is seized and stopped, and cr->tree made of them. */
 int tree_freeze(struct cr *cr);
+/* Refuses to go on when somebody else has killed a task of the frozen tree; asked between steps. */
+int tree_check_alive(struct cr *cr);
 /* What is said about a stopped task and its threads by ptrace(2) alone. In the tracing thread. */
 int task_peek(struct cr *cr, struct task *task);
 /* The rest of it, once task_collect() is through; seccomp filters hold again when the thread is let

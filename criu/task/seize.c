@@ -394,12 +394,14 @@ void frozen_task_detach(struct frozen_task *task, int signo)
 		if (task->threads[i].state == FROZEN_SEIZED &&
 		    compel_wait_stop(task->threads[i].tid, 100, NULL) == 0)
 			task->threads[i].state = FROZEN_STOPPED;
-	for (size_t i = 0; i < task->n_threads; i++) {
+	/* The leader last: of a process that was killed meanwhile compel sees the threads dead, and
+	 * only then its parent is told. */
+	for (size_t i = task->n_threads; i-- > 0;) {
 		if (task->threads[i].state != FROZEN_STOPPED)
 			continue;
-		if (compel_detach(task->threads[i].tid, i == 0 ? signo : 0) < 0)
-			thread_gone(&task->threads[i]);
+		(void)compel_detach(task->threads[i].tid, signo);
 		task->threads[i].state = FROZEN_LISTED;
+		signo = 0;
 	}
 }
 

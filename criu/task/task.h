@@ -80,6 +80,12 @@ struct task *tree_find_host(const struct tree *tree, pid_t host_pid);
 int task_proc_fd(const struct task *task);
 int task_pidfd(const struct task *task);
 
+/*
+ * Of a live task whose threads we trace: has somebody killed it since? False also for one that is
+ * neither traced by us nor our child. Reaps nothing. task/death.c.
+ */
+bool task_was_killed(const struct task *task);
+
 static inline bool task_is_alive(const struct task *task)
 {
 	return task->state != TASK_DEAD;

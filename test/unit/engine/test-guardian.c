@@ -537,7 +537,7 @@ static const struct step guarded_steps[] = {
 static void test_in_a_plan(void **state)
 {
 	struct fixture *fix = *state;
-	const struct plan plan = {"guarded", guarded_steps, 3, NULL};
+	const struct plan plan = {.name = "guarded", .steps = guarded_steps, .n_steps = 3};
 	pid_t pid;
 
 	setenv("CRIU_FAIL_STEP", "later", 1);

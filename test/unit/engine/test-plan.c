@@ -110,7 +110,7 @@ static const struct step good_steps[] = {
 	{.name = "c", .run = step_c, .undo = undo_c, .done = done_c},
 };
 
-static const struct plan good_plan = {"good", good_steps, 3, points};
+static const struct plan good_plan = {"good", good_steps, 3, points, NULL};
 
 struct fixture {
 	struct cr cr;
@@ -174,8 +174,8 @@ static void test_undo_order(void **state)
 				     good_steps[2]};
 	const struct step silent[] = {good_steps[0], {.name = "s", .run = step_silent}};
 
-	check(*state, &(struct plan){"p", steps, 4, NULL}, -EBADF, "abfCBA", "object: bad", "f");
-	check(*state, &(struct plan){"p", silent, 2, NULL}, -ENOSPC, "aA", "step s: No space", "s");
+	check(*state, &(struct plan){"p", steps, 4, NULL, NULL}, -EBADF, "abfCBA", "object: bad", "f");
+	check(*state, &(struct plan){"p", silent, 2, NULL, NULL}, -ENOSPC, "aA", "step s: No space", "s");
 }
 
 static void test_faults(void **state)
@@ -233,11 +233,11 @@ static void test_cancel(void **state)
 	const struct step between[] = {
 		good_steps[0], {.name = "r", .run = step_raise_and_go_on}, good_steps[2]};
 
-	check(*state, &(struct plan){"p", steps, 3, NULL}, -ECANCELED, "aBU",
+	check(*state, &(struct plan){"p", steps, 3, NULL, NULL}, -ECANCELED, "aBU",
 	      "interrupted by SIGTERM", "r");
-	check(*state, &(struct plan){"p", between, 3, NULL}, -ECANCELED, "arA",
+	check(*state, &(struct plan){"p", between, 3, NULL, NULL}, -ECANCELED, "arA",
 	      "interrupted by SIGINT", "c");
-	check(*state, &(struct plan){"p", between, 2, NULL}, -ECANCELED, "arA",
+	check(*state, &(struct plan){"p", between, 2, NULL, NULL}, -ECANCELED, "arA",
 	      "interrupted by SIGINT", "r");
 }
 
@@ -247,7 +247,7 @@ static void test_final(void **state)
 				     {.name = "r", .run = step_raise_and_go_on, .is_final = true},
 				     good_steps[2]};
 
-	check(*state, &(struct plan){"p", steps, 3, NULL}, 0, "arc31", NULL, NULL);
+	check(*state, &(struct plan){"p", steps, 3, NULL, NULL}, 0, "arc31", NULL, NULL);
 }
 
 static int step_child(struct cr *cr)
@@ -275,7 +275,7 @@ static void test_cancel_from_child(void **state)
 {
 	const struct step steps[] = {{.name = "child", .run = step_child}};
 
-	check(*state, &(struct plan){"p", steps, 1, NULL}, -ECANCELED, "", "interrupted by SIGINT",
+	check(*state, &(struct plan){"p", steps, 1, NULL, NULL}, -ECANCELED, "", "interrupted by SIGINT",
 	      "child");
 }
 
@@ -300,7 +300,7 @@ static void test_dispositions(void **state)
 
 	/* As nohup has it. */
 	signal(SIGHUP, SIG_IGN);
-	check(*state, &(struct plan){"p", steps, 1, NULL}, 0, "", NULL, NULL);
+	check(*state, &(struct plan){"p", steps, 1, NULL, NULL}, 0, "", NULL, NULL);
 	signal(SIGHUP, SIG_DFL);
 	for (int i = 0; i < 3; i++) {
 		sigaction((int[]){SIGINT, SIGTERM, SIGPIPE}[i], NULL, &action);

@@ -80,7 +80,7 @@ static void run_on(int stderr_fd, int read_fd)
 	fflush(stderr);
 	output_fd = read_fd;
 	dup2(stderr_fd, STDERR_FILENO);
-	err = plan_run(&cr, &(struct plan){"p", steps, 2, NULL});
+	err = plan_run(&cr, &(struct plan){"p", steps, 2, NULL, NULL});
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	assert_int_equal(err, 0);

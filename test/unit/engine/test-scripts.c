@@ -161,7 +161,7 @@ static void test_cancelled(void **state)
 	/* It asks the tool to stop, and would not end itself. */
 	make_script(fix, 0,
 		    "trap 'echo told; exit 0' TERM; kill -INT $PPID; while :; do sleep 0.01; done");
-	assert_int_equal(plan_run(&fix->cr, &(struct plan){"p", steps, 1, NULL}), -ECANCELED);
+	assert_int_equal(plan_run(&fix->cr, &(struct plan){"p", steps, 1, NULL, NULL}), -ECANCELED);
 	assert_string_equal(report_cause_get(fix->cr.report)->text, "interrupted by SIGINT");
 }
 

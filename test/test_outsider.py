@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Somebody else kills a process of the tree at the worst of moments: while the tool traces it. The tool ends soon, with an error
+that names the process; of a restore nothing is left, what else was to be dumped goes on."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib import host
+from lib.criu import CRIU
+from lib.victim import Victim, failed, plan_names
+
+DUMP = plan_names("dump", "-t", "1", "-D", "/")
+RESTORE = plan_names("restore", "-D", "/")
+
+FROZEN = DUMP[DUMP.index("collect"):]
+TRACED = RESTORE[RESTORE.index("trace"):RESTORE.index("detach") + 1]
+
+
+def state(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+
+def struck(victim, images, command, step, pid, *options):
+    """Runs the command; when it has come to the step, the process is killed. Returns exit status and log."""
+    env = {**os.environ, "HOME": "/nonexistent", **victim.env, "CRIU_FAIL_STEP": f"{step}:stop"}
+    log = images.work / f"{command}.log"
+    tool = subprocess.Popen([CRIU, command, "-D", images.folder, "-W", images.work, "-v4", "-o", log.name,
+                             *map(str, victim.options(*options))], env=env, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        host.wait_until(lambda: state(tool.pid) == "T" or tool.poll() is not None, f"{step}: reached")
+        assert tool.returncode is None, log.read_text()
+        os.kill(pid, signal.SIGKILL)
+        host.wait_until(lambda: state(pid) in ("Z", "X", "gone"), f"pid {pid}: end")
+        tool.send_signal(signal.SIGCONT)
+        return tool.wait(20), log.read_text()
+    finally:
+        tool.kill()
+        tool.wait()
+
+
+@pytest.fixture(scope="module")
+def dumped(tmp_path_factory):
+    victim = Victim(tmp_path_factory.mktemp("outsider"))
+    victim.set = victim.images()
+    victim.set.dump(victim.pid, *victim.options(), env=victim.env)
+    victim.wait_gone()
+    victim.files = victim.listing()
+    yield victim
+    victim.set.restore(*victim.options(), env=victim.env)
+    victim.assert_unharmed()
+    victim.program.verify()
+
+
+@pytest.mark.parametrize("options", [("-d",), ("-d", "--leave-stopped")], ids=["run", "stopped"])
+@pytest.mark.parametrize("which", [0, -1], ids=["root", "leaf"])
+@pytest.mark.parametrize("step", TRACED)
+def test_restore(step, which, options, dumped):
+    pid = dumped.pids[which]
+    status, log = struck(dumped, dumped.set, "restore", step, pid, *options)
+    assert status == 1, log
+    assert f"pid {pid}: was killed by SIGKILL" in failed(log)[0], log
+    dumped.assert_undone()
+
+
+@pytest.mark.parametrize("step", FROZEN)
+def test_dump(step, tmp_path, tidy):
+    victim = Victim(tmp_path)
+    images = victim.images()
+    pid = victim.pids[-1]
+    status, log = struck(victim, images, "dump", step, pid, "-t", victim.pid)
+    assert status == 1, log
+    assert f"pid {pid}: was killed by somebody else" in failed(log)[0], log
+    assert not list(images.folder.iterdir()), "images were left"
+    victim.assert_tidy()
+    start = victim.board()
+    host.wait_until(lambda: all(now > old for n, (old, now) in enumerate(zip(start[1:16], victim.board()[1:16])) if n != 7),
+                    "the others go on")
+    host.kill_children()
