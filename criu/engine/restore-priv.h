@@ -41,6 +41,9 @@ int area_put_args(struct cr *cr, struct task *task);
 
 /* In any process of the restore: forks the seed's, which goes its own way. 0 or -errno, logged. */
 int seed_fork(struct cr *cr, const struct seed *seed);
+/* Must the root not be a child of ours? Then root_fork_orphan() forks it: 0 or -errno, logged. */
+bool root_is_orphan(const struct cr *cr);
+int root_fork_orphan(struct cr *cr);
 
 /* --- timens.c --- */
 

@@ -43,6 +43,41 @@ static bool shares_files(const struct seed *seed)
 	       task->ids->files_id == task->parent->ids->files_id;
 }
 
+/*
+ * With --restore-detached the root outlives its parent, this tool. Where it wants a signal when its
+ * parent ends, it gets the parent that it will have in the end before it asks for that again.
+ */
+bool root_is_orphan(const struct cr *cr)
+{
+	const struct thread *thread;
+
+	if (!cr->opts->restore_detached || cr->opts->restore_sibling)
+		return false;
+	task_for_each_thread (thread, cr->tree->root)
+		if (thread->core->thread_core && thread->core->thread_core->pdeath_sig)
+			return true;
+	return false;
+}
+
+/* By a process that ends at once: whoever adopts orphans here is its parent then. */
+int root_fork_orphan(struct cr *cr)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0)
+		_exit(seed_fork(cr, cr->restore->seeds->root) < 0);
+	if (pid < 0)
+		return log_err(cr, -errno, "pid %d: fork the process that forks it",
+			       cr->tree->root->pid);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return log_err(cr, -errno, "pid %d: wait for the process that forked it",
+				       cr->tree->root->pid);
+	/* It has said why. */
+	return status ? -ECANCELED : 0;
+}
+
 int seed_fork(struct cr *cr, const struct seed *seed)
 {
 	bool is_root = !seed->forker, is_sibling = is_root && cr->opts->restore_sibling;
@@ -126,7 +161,8 @@ static void die_with_parent(struct cr *cr, pid_t parent)
  */
 static void die_with_forker(struct cr *cr, const struct seed *seed)
 {
-	if (seed->is_adopted || (!seed->forker && cr->opts->restore_sibling))
+	if (seed->is_adopted ||
+	    (!seed->forker && (cr->opts->restore_sibling || root_is_orphan(cr))))
 		prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	else
 		die_with_parent(cr, seed->forker ? seed->forker->pid : cr->restore->tool);

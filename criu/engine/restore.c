@@ -91,7 +91,10 @@ static int fork_root(struct cr *cr)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &mask);
 	sigaction(SIGCHLD, &standard, &old);
-	err = seed_fork(cr, cr->restore->seeds->root);
+	if (root_is_orphan(cr))
+		err = root_fork_orphan(cr);
+	else
+		err = seed_fork(cr, cr->restore->seeds->root);
 	sigaction(SIGCHLD, &old, NULL);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	return err;
@@ -102,8 +105,8 @@ static int fork_stage(struct cr *cr)
 	const struct task *root = cr->tree->root;
 	int err;
 
-	/* Orphans of a tree that is killed half-way are ours to reap. */
-	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	/* Orphans of a tree that is killed half-way are ours to reap, but a root that is one. */
+	prctl(PR_SET_CHILD_SUBREAPER, !root_is_orphan(cr), 0, 0, 0);
 	stats_begin(cr->stats, STATS_FORKING_TIME);
 	stage_begin(cr, STAGE_FORK, cr->restore->seeds->n);
 	err = timens_enter(cr);

@@ -305,6 +305,8 @@ void stages_kill_all(struct cr *cr)
 			for (size_t i = 1; seed->task && i < seed->task->n_threads; i++)
 				reap(seed->task->threads[i].host_tid);
 			reap(pid);
+			/* Another's child: gone, or as good as that. */
+			wait_status(pid);
 		}
 	}
 	seeds_for_each(seed, cr->restore->seeds) * seed_pid_slot(cr, seed) = 0;
