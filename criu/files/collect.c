@@ -253,7 +253,8 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 	facts.path_fd = fd;
 	if (mem_memfd_match(link, &facts.st))
 		return memfd_add_mapping(cr, &facts, ret_id);
-	err = reg_add(cr, &facts, flags, 0, true, &reg);
+	/* As in images of CRIU 4.2, working and root directories are entries of each task's own. */
+	err = reg_add(cr, &facts, flags, 0, !S_ISDIR(facts.st.st_mode), &reg);
 	if (err)
 		return err;
 	*ret_id = reg->file.id;

@@ -33,7 +33,7 @@ int files_collect(struct cr *cr);
 /*
  * The id of a file that is not a descriptor: name is below /proc/<pid> ("exe", "cwd", "root",
  * "map_files/a-b"), opened for the mapping with flags. Descriptions known already by (dev, ino,
- * mnt) and path may be reused. Any time after files_collect().
+ * mnt) and path may be reused, but not for directories. Any time after files_collect().
  */
 int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		   uint32_t *ret_id);

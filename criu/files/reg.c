@@ -39,9 +39,6 @@
 #define AUTOFS_MINOR 235
 /* Written for /dev/kmsg: do not seek. */
 #define POS_NO_SEEK UINT64_MAX
-/* The access mode, the flags that open(2) itself acts on, and those that stay with the description.
- */
-#define TMPFILE_FLAGS (__O_TMPFILE | O_DIRECTORY)
 
 static bool is_supported_device(const struct stat *st)
 {
@@ -339,9 +336,10 @@ static int open_by_name(struct cr *cr, struct reg_file *reg, uint32_t flags, int
 {
 	int fd;
 
-	/* What O_TMPFILE made has its contents in a ghost; its flags would make another. */
-	if (flags & __O_TMPFILE)
-		flags &= ~TMPFILE_FLAGS;
+	/* What O_TMPFILE made has its contents in a ghost; its flags would make another. They have
+	 * O_DIRECTORY among them, which alone stays with the descriptions of directories. */
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		flags &= ~O_TMPFILE;
 	if (reg->ghost)
 		return ghost_open(cr, reg->ghost, reg->name, flags, ret_fd);
 	if (reg->linked)

@@ -66,6 +66,7 @@ int main(int argc, char **argv)
 		     O_APPEND | O_NONBLOCK | O_WRONLY);
 	crtest_equal("offset past the end", lseek(noatime, 0, SEEK_CUR), 1 << 20);
 	crtest_equal("O_NOATIME", fcntl(noatime, F_GETFL) & O_NOATIME, O_NOATIME);
+	crtest_equal("O_DIRECTORY", fcntl(dir, F_GETFL) & O_DIRECTORY, O_DIRECTORY);
 	crtest_equal("close-on-exec", fcntl(noatime, F_GETFD), FD_CLOEXEC);
 	crtest_true(fstatat(dir, "link", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode));
 	link_is("O_PATH", path, crtest_path("file"));
