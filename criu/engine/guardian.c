@@ -36,6 +36,10 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+/* How often the journal is looked at again while it is undone: where nothing can be written to it,
+ * it is never done. */
+#define UNDO_ROUNDS 100
+
 struct guardian {
 	int journal;
 	int dirfd; /* of the journal, -1: it is in memory only */
@@ -149,10 +153,26 @@ static bool wait_for_end(struct guardian *guardian)
 	return is_done;
 }
 
+/*
+ * Tasks of a restore add records as well, until they are dead: so it is read until it holds
+ * nothing.
+ */
+static int guardian_undo_all(const struct guardian *guardian)
+{
+	for (int i = 0; i < UNDO_ROUNDS; i++) {
+		_cleanup_journal_ struct journal *journal = NULL;
+		int err = journal_load(guardian->journal, &journal);
+
+		if (err < 0 || !journal->n_records)
+			return err;
+		if (undo_journal(guardian->journal, &guardian->dirs, journal, NULL, NULL))
+			return -EIO;
+	}
+	return -EIO;
+}
+
 static void guardian_main(struct guardian *guardian, int socket, int tool_pidfd)
 {
-	_cleanup_journal_ struct journal *journal = NULL;
-
 	setsid();
 	close(guardian->socket);
 	guardian->socket = socket;
@@ -167,8 +187,7 @@ static void guardian_main(struct guardian *guardian, int socket, int tool_pidfd)
 
 	if (wait_for_end(guardian))
 		_exit(0);
-	if (journal_load(guardian->journal, &journal) < 0 ||
-	    undo_journal(guardian->journal, &guardian->dirs, journal, NULL, NULL))
+	if (guardian_undo_all(guardian) < 0)
 		/* The journal stays, for `criu recover`. */
 		_exit(1);
 	if (guardian->dirfd >= 0)
@@ -211,6 +230,9 @@ static int guardian_fork(struct cr *cr, struct guardian *guardian)
 static int journal_make(struct cr *cr, struct guardian *guardian)
 {
 	guardian->dirfd = journal_dir_open(true);
+	/* Before ours is there: who closes a file gives up all the locks it has on it. */
+	if (guardian->dirfd >= 0)
+		journal_sweep(guardian->dirfd);
 	guardian->journal = guardian->dirfd < 0 ? guardian->dirfd
 						: journal_create(guardian->dirfd, guardian->name,
 								 &guardian->is_linked);
@@ -228,7 +250,10 @@ static int journal_make(struct cr *cr, struct guardian *guardian)
 
 static void journal_unmake(const struct guardian *guardian)
 {
-	if (guardian->dirfd >= 0 && guardian->is_linked)
+	struct stat st;
+
+	/* It may be a forked task that has named it. */
+	if (guardian->dirfd >= 0 && fstat(guardian->journal, &st) == 0 && st.st_nlink)
 		unlinkat(guardian->dirfd, guardian->name, 0);
 }
 

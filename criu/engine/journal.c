@@ -6,6 +6,7 @@
  * full, machine gone) leaves a torn tail. No fsync: what the journal protects from is the death of
  * processes; with the machine, the tasks are gone as well.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -345,6 +346,44 @@ int journal_load(int fd, struct journal **ret)
 	journal_parse(journal, size);
 	*ret = TAKE_PTR(journal);
 	return 0;
+}
+
+bool journal_is_name(const char *name)
+{
+	size_t length = strlen(name), suffix = strlen(JOURNAL_SUFFIX);
+
+	return length > suffix && strcmp(name + length - suffix, JOURNAL_SUFFIX) == 0;
+}
+
+bool journal_is_run_alive(const struct journal *journal)
+{
+	return journal->is_this_boot && journal_starttime(journal->pid) == journal->starttime;
+}
+
+static void sweep_one(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_journal_ struct journal *journal = NULL;
+
+	if (fd < 0 || journal_lock(fd, JOURNAL_LOCK_TOOL, 0) < 0 ||
+	    journal_lock(fd, JOURNAL_LOCK_UNDO, 0) < 0 || journal_load(fd, &journal) < 0)
+		return;
+	if (!journal->n_records && !journal->is_torn && !journal_is_run_alive(journal))
+		unlinkat(dirfd, name, 0);
+}
+
+void journal_sweep(int dirfd)
+{
+	_cleanup_closedir_ DIR *list = NULL;
+	struct dirent *entry;
+	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	list = copy < 0 ? NULL : fdopendir(copy);
+	if (!list && copy >= 0)
+		close(copy);
+	while (list && (entry = readdir(list)))
+		if (journal_is_name(entry->d_name))
+			sweep_one(dirfd, entry->d_name);
 }
 
 void journal_free(struct journal *journal)

@@ -72,6 +72,17 @@ void journal_free(struct journal *journal);
 DEFINE_CLEANUP(struct journal *, journal_free)
 #define _cleanup_journal_ _cleanup_(journal_free_at)
 
+/* Is it the name of a journal? */
+bool journal_is_name(const char *name);
+/* Does the process that writes it live? */
+bool journal_is_run_alive(const struct journal *journal);
+
+/*
+ * Removes journals of dead runs that leave nothing to undo: of one that was killed, with its
+ * guardian, between its end and the removal of its journal. What cannot be judged is let be.
+ */
+void journal_sweep(int dirfd);
+
 /* Tries for timeout_ms to lock a byte of the journal. 0, -EAGAIN if another process has it, or
  * -errno. */
 int journal_lock(int fd, off_t which, int timeout_ms);

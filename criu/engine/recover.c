@@ -77,7 +77,7 @@ static int journal_recover(struct cr *cr, int dirfd, const char *name)
 		unlinkat(dirfd, name, 0);
 		return 0;
 	}
-	if (journal->is_this_boot && journal_starttime(journal->pid) == journal->starttime) {
+	if (journal_is_run_alive(journal)) {
 		log_msg(cr, "%s: process %d is alive, left alone", name, journal->pid);
 		return 0;
 	}
@@ -96,9 +96,7 @@ static int journal_recover(struct cr *cr, int dirfd, const char *name)
 
 static int is_journal(const struct dirent *entry)
 {
-	size_t length = strlen(entry->d_name), suffix = strlen(JOURNAL_SUFFIX);
-
-	return length > suffix && strcmp(entry->d_name + length - suffix, JOURNAL_SUFFIX) == 0;
+	return journal_is_name(entry->d_name);
 }
 
 int engine_recover(struct cr *cr)

@@ -170,10 +170,15 @@ static void die_with_forker(struct cr *cr, const struct seed *seed)
 
 static int process_begin(struct cr *cr, const struct seed *seed)
 {
-	int err;
+	int err = 0;
 
 	log_set_pid(cr->log, seed->pid);
 	die_with_forker(cr, seed);
+	/* Here, not where it is forked: the tool may be killed in between, and this task go on. */
+	if (!seed->forker)
+		err = undo_add_kill_tree(cr, seed->pid);
+	if (err < 0)
+		return err;
 	if (!shares_files(seed))
 		guardian_leave(cr);
 	err = open_own_log(cr, seed);

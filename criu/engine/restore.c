@@ -102,7 +102,6 @@ static int fork_root(struct cr *cr)
 
 static int fork_stage(struct cr *cr)
 {
-	const struct task *root = cr->tree->root;
 	int err;
 
 	/* Orphans of a tree that is killed half-way are ours to reap, but a root that is one. */
@@ -114,11 +113,9 @@ static int fork_stage(struct cr *cr)
 		err = fork_root(cr);
 	timens_leave(cr);
 	if (!err)
-		err = undo_add_kill_tree(cr, root->host_pid);
-	if (err >= 0)
 		err = stage_wait(cr);
 	stats_end(cr->stats, STATS_FORKING_TIME);
-	return err < 0 ? err : 0;
+	return err;
 }
 
 static void kill_all(struct cr *cr)

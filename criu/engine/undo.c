@@ -38,6 +38,9 @@ struct undo_kind {
 	const char *name;
 	size_t n_fields;
 	int (*undo)(const struct undo_context *context, const char *const *fields);
+	/* Before all others, whatever was recorded when: those that it ends may be about to do what
+	 * a later record takes back. */
+	bool is_first;
 };
 
 static uint64_t number_of(const char *text)
@@ -385,9 +388,18 @@ static int undo_umount(const struct undo_context *context, const char *const *fi
 /* ---- the table ---- */
 
 static const struct undo_kind kinds[] = {
-	{"remove", 3, undo_remove}, {"images", 2, undo_images},       {"write", 4, undo_write},
-	{"signal", 3, undo_signal}, {"kill-tree", 2, undo_kill_tree}, {"umount", 2, undo_umount},
+	{"remove", 3, undo_remove, false}, {"images", 2, undo_images, false},
+	{"write", 4, undo_write, false},   {"signal", 3, undo_signal, false},
+	{"umount", 2, undo_umount, false}, {"kill-tree", 2, undo_kill_tree, true},
 };
+
+static const struct undo_kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
 
 int undo_record(const struct undo_dirs *dirs, bool is_this_boot,
 		const struct journal_record *record)
@@ -395,27 +407,28 @@ int undo_record(const struct undo_dirs *dirs, bool is_this_boot,
 	struct undo_context context = {
 		.dirs = dirs, .is_this_boot = is_this_boot, .record = record};
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (strcmp(kinds[i].name, record->kind) != 0)
-			continue;
-		return record->n_fields == kinds[i].n_fields
-			       ? kinds[i].undo(&context, record->fields)
-			       : -EBADMSG;
-	}
-	return -EOPNOTSUPP;
+	const struct undo_kind *kind = kind_find(record->kind);
+
+	if (!kind)
+		return -EOPNOTSUPP;
+	return record->n_fields == kind->n_fields ? kind->undo(&context, record->fields) : -EBADMSG;
 }
 
-size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *journal,
-		    undo_told told, void *arg)
+static size_t undo_some(int fd, const struct undo_dirs *dirs, const struct journal *journal,
+			bool are_first, undo_told told, void *arg)
 {
 	size_t n_failed = 0;
 
 	for (size_t i = journal->n_records; i-- > 0;) {
 		const struct journal_record *record = &journal->records[i];
-		int err = undo_record(dirs, journal->is_this_boot, record);
+		const struct undo_kind *kind = kind_find(record->kind);
 		char id[16];
 		const char *fields[] = {id};
+		int err;
 
+		if ((kind && kind->is_first) != are_first)
+			continue;
+		err = undo_record(dirs, journal->is_this_boot, record);
 		snprintf(id, sizeof(id), "%u", record->id);
 		if (err < 0)
 			n_failed++;
@@ -426,6 +439,14 @@ size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *
 			told(arg, record, err);
 	}
 	return n_failed;
+}
+
+size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *journal,
+		    undo_told told, void *arg)
+{
+	size_t n_failed = undo_some(fd, dirs, journal, true, told, arg);
+
+	return n_failed + undo_some(fd, dirs, journal, false, told, arg);
 }
 
 void undo_describe(const struct journal_record *record, char *ret, size_t size)

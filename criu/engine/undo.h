@@ -38,7 +38,8 @@ int undo_record(const struct undo_dirs *dirs, bool is_this_boot,
 		const struct journal_record *record);
 
 /*
- * Takes back all of the journal, the newest first, goes on past what fails, and notes in the
+ * Takes back all of the journal, the newest first but for trees that are to be killed, which go
+ * before all else; goes on past what fails, and notes in the
  * journal (fd) what is done. Returns how many records failed. told may be NULL.
  */
 size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *journal,

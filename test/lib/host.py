@@ -96,6 +96,20 @@ def name(pid):
         return "gone"
 
 
+def links(pid):
+    """What its descriptors are; one that it closes while we look is none."""
+    found = []
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass
+    except OSError:
+        pass
+    return found
+
+
 def own_fds():
     return len(os.listdir("/proc/self/fd"))
 

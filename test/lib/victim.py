@@ -85,7 +85,8 @@ class Victim:
     def assert_tidy(self):
         """No journal, no link, no file of the tool's."""
         assert not self.journals(), "journals were left"
-        assert self.listing() == self.files, "files were left in the program's folder"
+        now = self.listing()
+        assert now == self.files, f"files in the program's folder: {now}, were: {self.files}"
 
     def assert_undone(self):
         """The tree that was to be restored is not there, nor anything of it."""

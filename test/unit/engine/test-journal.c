@@ -217,6 +217,63 @@ static void test_directory_and_locks(void **state)
 	unsetenv("CRIU_RUN_DIR");
 }
 
+/* A journal of a process that has ended by then. */
+static void leave_journal(int dirfd, bool is_committed, char ret_name[JOURNAL_NAME_MAX])
+{
+	int status = 0, ends[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		char name[JOURNAL_NAME_MAX] = "";
+		bool is_linked = false;
+		int fd = journal_create(dirfd, name, &is_linked);
+		int err = is_linked ? 0 : journal_link(fd, dirfd, name);
+
+		err = err ?: journal_append(fd, 1, "x", NULL, 0);
+		if (is_committed)
+			err = err ?: journal_append(fd, 0, JOURNAL_COMMIT, NULL, 0);
+		_exit(err || write(ends[1], name, sizeof(name)) != sizeof(name));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(ends[0], ret_name, JOURNAL_NAME_MAX), JOURNAL_NAME_MAX);
+	close(ends[0]);
+	close(ends[1]);
+	assert_int_equal(faccessat(dirfd, ret_name, F_OK, 0), 0);
+}
+
+/* Those of dead runs that have nothing to undo go, all others stay. */
+static void test_sweep(void **state)
+{
+	char dir[] = "/tmp/criu-journal-XXXXXX", own[JOURNAL_NAME_MAX];
+	char over[JOURNAL_NAME_MAX], left[JOURNAL_NAME_MAX];
+	bool is_linked;
+	int dirfd, fd;
+
+	assert_non_null(mkdtemp(dir));
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	leave_journal(dirfd, true, over);
+	leave_journal(dirfd, false, left);
+	fd = journal_create(dirfd, own, &is_linked);
+	if (!is_linked)
+		assert_int_equal(journal_link(fd, dirfd, own), 0);
+	assert_int_equal(mkdirat(dirfd, "folder" JOURNAL_SUFFIX, 0700), 0);
+
+	journal_sweep(dirfd);
+	assert_int_equal(faccessat(dirfd, over, F_OK, 0), -1);
+	assert_int_equal(faccessat(dirfd, left, F_OK, 0), 0);
+	assert_int_equal(faccessat(dirfd, own, F_OK, 0), 0);
+
+	close(fd);
+	unlinkat(dirfd, left, 0);
+	unlinkat(dirfd, own, 0);
+	unlinkat(dirfd, "folder" JOURNAL_SUFFIX, AT_REMOVEDIR);
+	close(dirfd);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_flipped_bits),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_directory_and_locks),
+		cmocka_unit_test(test_sweep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,8 +174,10 @@ static void test_undo_order(void **state)
 				     good_steps[2]};
 	const struct step silent[] = {good_steps[0], {.name = "s", .run = step_silent}};
 
-	check(*state, &(struct plan){"p", steps, 4, NULL, NULL}, -EBADF, "abfCBA", "object: bad", "f");
-	check(*state, &(struct plan){"p", silent, 2, NULL, NULL}, -ENOSPC, "aA", "step s: No space", "s");
+	check(*state, &(struct plan){"p", steps, 4, NULL, NULL}, -EBADF, "abfCBA", "object: bad",
+	      "f");
+	check(*state, &(struct plan){"p", silent, 2, NULL, NULL}, -ENOSPC, "aA", "step s: No space",
+	      "s");
 }
 
 static void test_faults(void **state)
@@ -275,8 +277,8 @@ static void test_cancel_from_child(void **state)
 {
 	const struct step steps[] = {{.name = "child", .run = step_child}};
 
-	check(*state, &(struct plan){"p", steps, 1, NULL, NULL}, -ECANCELED, "", "interrupted by SIGINT",
-	      "child");
+	check(*state, &(struct plan){"p", steps, 1, NULL, NULL}, -ECANCELED, "",
+	      "interrupted by SIGINT", "child");
 }
 
 static int step_dispositions(struct cr *cr)
