@@ -31,7 +31,7 @@ static int check_sharing(struct cr *cr, const struct thread *thread)
 		return log_refuse(cr, -EOPNOTSUPP,
 				  "pid %d: thread %d has a working directory of its own", task->pid,
 				  thread->tid);
-	return 0;
+	return namespaces_check_thread(cr, thread);
 }
 
 int thread_collect(struct cr *cr, struct thread *thread)

@@ -156,6 +156,8 @@ void thread_collect_end(struct thread *thread);
 int namespaces_read(int proc, uint64_t ret[NS_INDEXES]);
 /* Refuses namespaces other than the tool's own. */
 int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]);
+/* Refuses a thread, its dump->proc open, in others than its process. 0 or -errno, logged. */
+int namespaces_check_thread(struct cr *cr, const struct thread *thread);
 /* Ids of shared kernel objects and of namespaces; refuses sharing and namespaces that cannot be
  * dumped. */
 int kobj_ids_collect(struct cr *cr);

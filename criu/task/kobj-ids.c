@@ -170,6 +170,53 @@ int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]
 	return 0;
 }
 
+/*
+ * Those that unshare(2) and setns(2) give to one thread alone; a mount namespace comes with paths
+ * of its own, and a process with other threads stays in its user namespace.
+ */
+static const struct {
+	enum ns_index index;
+	const char *file;
+} of_threads[] = {
+	{NS_NET, "ns/net"},
+	{NS_IPC, "ns/ipc"},
+	{NS_UTS, "ns/uts"},
+	{NS_CGROUP, "ns/cgroup"},
+	{NS_PID, "ns/pid_for_children"},
+	{NS_TIME, "ns/time_for_children"},
+};
+
+/* The leader's are for whoever looks at the process; and may be read at the same time as this. */
+static bool is_of_process(const struct thread *thread, const char *file, uint64_t theirs)
+{
+	struct stat st;
+
+	return fstatat(thread->task->dump->proc, file, &st, 0) == 0 && st.st_ino == theirs;
+}
+
+int namespaces_check_thread(struct cr *cr, const struct thread *thread)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(of_threads); i++) {
+		const char *file = of_threads[i].file;
+		enum ns_index index = of_threads[i].index;
+		struct stat st;
+
+		/* The kernel has no such kind. */
+		if (cr->dump->ids->own[index] == 0)
+			continue;
+		if (fstatat(thread->dump->proc, file, &st, 0) < 0)
+			return log_err(cr, -errno, "pid %d: look at %s of thread %d",
+				       thread->task->pid, file, thread->tid);
+		if (st.st_ino == cr->dump->ids->own[index] ||
+		    is_of_process(thread, file, st.st_ino))
+			continue;
+		return log_refuse(cr, -EOPNOTSUPP,
+				  "pid %d: thread %d has a %s namespace of its own",
+				  thread->task->pid, thread->tid, namespaces[index].name);
+	}
+	return 0;
+}
+
 /* The process before task that has the same object; none: this tool itself. */
 static pid_t find_sharer(struct cr *cr, const struct task *task, size_t field, uint32_t id)
 {
