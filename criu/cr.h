@@ -7,7 +7,7 @@
 #define CRIU_CR_H
 
 struct cr {
-	const struct options *opts; /* cli/options.h: what was asked for */
+	const struct options *opts; /* options.h: what was asked for */
 	struct log *log;            /* util/log.h */
 	struct report *report;      /* util/report.h: first cause, timings; in shared memory */
 	struct features *features;  /* kernel/features.h: what this kernel can do */

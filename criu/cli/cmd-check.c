@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/options.h"
 #include "cr.h"
 #include "kernel/features.h"
+#include "options.h"
 #include "util/log.h"
 
 /* 1 if the feature is there; else says what is amiss and returns 0. */

@@ -4,11 +4,11 @@
  * failed, else 0 or 1.
  */
 #include "cli/commands.h"
-#include "cli/options.h"
 #include "cli/session.h"
 #include "cr.h"
 #include "engine/engine.h"
 #include "engine/stats.h"
+#include "options.h"
 
 int cmd_dump(struct cr *cr)
 {

@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/options.h"
 #include "cli/session.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "engine/engine.h"
 #include "engine/guardian.h"
 #include "engine/stats.h"
+#include "options.h"
 #include "task/task.h"
 #include "util/fd.h"
 #include "util/log.h"

@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #include "cli/help.h"
-#include "cli/options.h"
 #include "cli/session.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "images/lib/image.h"
 #include "kernel/features.h"
+#include "options.h"
 #include "util/log.h"
 #include "util/pool.h"
 #include "util/report.h"

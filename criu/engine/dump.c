@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "cli/options.h"
 #include "compel/base/bits.h"
 #include "cr.h"
 #include "engine/dump-tasks.h"
@@ -25,6 +24,7 @@
 #include "images/lib/image.h"
 #include "kernel/features.h"
 #include "mem/mem.h"
+#include "options.h"
 #include "run.h"
 #include "state/lsm.h"
 #include "task/dump.h"

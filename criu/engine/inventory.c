@@ -10,11 +10,11 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "cli/options.h"
 #include "cr.h"
 #include "images/inventory.pb-c.h"
 #include "images/lib/image.h"
 #include "mem/mem.h"
+#include "options.h"
 #include "task/dump.h"
 #include "util/fd.h"
 #include "util/log.h"

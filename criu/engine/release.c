@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "arch/registers.h"
-#include "cli/options.h"
 #include "compel/base/cleanup.h"
 #include "compel/ptrace.h"
 #include "cr.h"
@@ -30,6 +29,7 @@
 #include "images/core.pb-c.h"
 #include "images/rseq.pb-c.h"
 #include "kernel/proc.h"
+#include "options.h"
 #include "run.h"
 #include "state/sched.h"
 #include "task/restore.h"

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "arch/registers.h"
-#include "cli/options.h"
 #include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
@@ -27,6 +26,7 @@
 #include "images/timens.pb-c.h"
 #include "kernel/features.h"
 #include "mem/mem.h"
+#include "options.h"
 #include "state/args-builder.h"
 #include "state/part.h"
 #include "state/seccomp.h"

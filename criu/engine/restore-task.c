@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "arch/registers.h"
-#include "cli/options.h"
 #include "cr.h"
 #include "engine/guardian.h"
 #include "engine/restore-priv.h"
@@ -27,6 +26,7 @@
 #include "files/files.h"
 #include "images/core.pb-c.h"
 #include "mem/mem.h"
+#include "options.h"
 #include "run.h"
 #include "state/part.h"
 #include "task/restore.h"

@@ -12,7 +12,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "cli/options.h"
 #include "compel/base/bits.h"
 #include "cr.h"
 #include "engine/engine.h"
@@ -25,6 +24,7 @@
 #include "files/files.h"
 #include "images/lib/image.h"
 #include "mem/mem.h"
+#include "options.h"
 #include "task/restore.h"
 #include "util/log.h"
 #include "util/pool.h"

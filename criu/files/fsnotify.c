@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "cr.h"
-#include "cli/options.h"
+#include "options.h"
 #include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"

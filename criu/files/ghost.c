@@ -19,7 +19,7 @@
 
 #include "cr.h"
 #include "run.h"
-#include "cli/options.h"
+#include "options.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
 #include "images/lib/image.h"

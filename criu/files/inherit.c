@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "cr.h"
-#include "cli/options.h"
 #include "files/files-priv.h"
+#include "options.h"
 #include "util/fd.h"
 #include "util/hash.h"
 #include "util/log.h"

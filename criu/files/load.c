@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "cr.h"
-#include "cli/options.h"
+#include "options.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
 #include "images/lib/image.h"

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "cr.h"
-#include "cli/options.h"
+#include "options.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
 #include "kernel/kcmp.h"

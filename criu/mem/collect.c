@@ -14,10 +14,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "cli/options.h"
 #include "cr.h"
 #include "files/files.h"
 #include "mem/mem-priv.h"
+#include "options.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/log.h"

@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cli/options.h"
 #include "cr.h"
 #include "images/core.pb-c.h"
 #include "images/inventory.pb-c.h"
+#include "options.h"
 #include "task/dump.h"
 #include "task/restore.h"
 #include "task/task.h"

@@ -20,10 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/options.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "kernel/kcmp.h"
+#include "options.h"
 #include "run.h"
 #include "task/dump-priv.h"
 #include "util/alloc.h"

@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/options.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
+#include "options.h"
 #include "run.h"
 #include "util/alloc.h"
 #include "util/fd.h"

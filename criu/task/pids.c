@@ -15,7 +15,7 @@
 
 #include "cr.h"
 #include "run.h"
-#include "cli/options.h"
+#include "options.h"
 #include "compel/base/cleanup.h"
 #include "kernel/proc.h"
 #include "task/restore.h"

@@ -14,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/options.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "kernel/proc.h"
+#include "options.h"
 #include "task/dump.h"
 #include "util/log.h"
 

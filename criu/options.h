@@ -5,8 +5,8 @@
  * everyone reads it as cr->opts and nobody but cli/ and service/ writes it. Strings live as long as
  * the struct; a string that was not given and has no default is NULL.
  */
-#ifndef CRIU_CLI_OPTIONS_H
-#define CRIU_CLI_OPTIONS_H
+#ifndef CRIU_OPTIONS_H
+#define CRIU_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
