@@ -36,7 +36,7 @@ int files_collect_task(struct cr *cr, struct task *task)
 	table->list = xcalloc(1, sizeof(*table->list));
 	err = fds_read(dir, table->list);
 	if (err)
-		return log_err(cr, err, "%d: list /proc/%d/fd", task->host_pid, task->host_pid);
+		return log_err(cr, err, "pid %d: list its descriptors", task->host_pid);
 
 	table->n_fds = table->list->n;
 	table->facts = xcalloc(table->n_fds, sizeof(*table->facts));
@@ -52,7 +52,7 @@ int files_collect_task(struct cr *cr, struct task *task)
 		facts->info = xcalloc(1, sizeof(*facts->info));
 		err = fdinfo_read(dir, link->fd, facts->info);
 		if (err)
-			return log_err(cr, err, "%d: fd %d: read its fdinfo", task->host_pid,
+			return log_err(cr, err, "pid %d: fd %d: read its fdinfo", task->host_pid,
 				       link->fd);
 		facts->flags = facts->info->flags & ~O_CLOEXEC;
 		facts->is_cloexec = facts->info->flags & O_CLOEXEC;
@@ -84,7 +84,7 @@ int file_borrow_fd(struct cr *cr, const struct file *file, int *ret_fd)
 	int fd = pidfd_fetch(task_pidfd(file->facts.task), file->facts.fd);
 
 	if (fd < 0)
-		return log_err(cr, fd, "%d: fd %d: get a duplicate", file->facts.task->host_pid,
+		return log_err(cr, fd, "pid %d: fd %d: get a duplicate", file->facts.task->host_pid,
 			       file->facts.fd);
 	*ret_fd = fd;
 	return 0;
@@ -92,7 +92,7 @@ int file_borrow_fd(struct cr *cr, const struct file *file, int *ret_fd)
 
 static int refuse_unknown(struct cr *cr, const struct fd_facts *facts)
 {
-	log_refuse(cr, -ENOTSUP, "%d: fd %d: no kind of file handles %s", facts->task->host_pid,
+	log_refuse(cr, -ENOTSUP, "pid %d: fd %d: no kind of file handles %s", facts->task->host_pid,
 		   facts->fd, facts->link);
 	if (S_ISCHR(facts->st.st_mode) || S_ISBLK(facts->st.st_mode))
 		log_remedy(cr,
@@ -134,7 +134,7 @@ static int collect_table(struct cr *cr, struct fd_table *table)
 		err = kcmp_ids_get(files->kcmp, table->task->host_pid, facts->fd, facts_key(facts),
 				   &id, &is_new);
 		if (err)
-			return log_err(cr, err, "%d: fd %d: compare with other descriptors",
+			return log_err(cr, err, "pid %d: fd %d: compare with other descriptors",
 				       table->task->host_pid, facts->fd);
 		if (is_new) {
 			err = new_description(cr, facts, id, &file);
@@ -243,12 +243,12 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 
 	err = fd_read_link(task_proc_fd(task), name, &link);
 	if (err)
-		return log_err(cr, err, "%d: read the link %s", task->host_pid, name);
+		return log_err(cr, err, "pid %d: read the link %s", task->host_pid, name);
 	fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		return log_err(cr, -errno, "%d: open %s (%s)", task->host_pid, name, link);
+		return log_err(cr, -errno, "pid %d: open %s (%s)", task->host_pid, name, link);
 	if (fstat(fd, &facts.st) < 0)
-		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, link);
+		return log_err(cr, -errno, "pid %d: stat %s (%s)", task->host_pid, name, link);
 	facts.link = link;
 	facts.path_fd = fd;
 	if (mem_memfd_match(link, &facts.st))

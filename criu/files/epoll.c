@@ -84,10 +84,10 @@ static int resolve_target(struct cr *cr, struct epoll *ep, size_t index)
 		return 0;
 	err = find_target(cr, &ep->file, e->tfd, toff, &id);
 	if (err)
-		return log_err(
-			cr, err,
-			"%d: fd %d: the target that epoll knows as %u is open nowhere in the tree",
-			f->task->host_pid, f->fd, e->tfd);
+		return log_err(cr, err,
+			       "pid %d: fd %d: the target that epoll knows as %u is open nowhere "
+			       "in the tree",
+			       f->task->host_pid, f->fd, e->tfd);
 	e->has_file_id = true;
 	e->file_id = id;
 	return 0;

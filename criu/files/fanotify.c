@@ -54,7 +54,7 @@ static int fill_mount(struct cr *cr, struct file *file, const struct fdinfo_fano
 
 	err = mountinfo_read(task_proc_fd(f->task), &mounts);
 	if (err)
-		return log_err(cr, err, "%d: read its mounts", f->task->host_pid);
+		return log_err(cr, err, "pid %d: read its mounts", f->task->host_pid);
 	found = mount_list_find(&mounts, m->mnt_id);
 	if (found) {
 		parts->mount.path = xstrdup(found->mountpoint);
@@ -64,7 +64,7 @@ static int fill_mount(struct cr *cr, struct file *file, const struct fdinfo_fano
 	if (!parts->mount.path)
 		return log_refuse(
 			cr, -ENOENT,
-			"%d: fd %d (fanotify): mount %d, which it watches, cannot be seen",
+			"pid %d: fd %d (fanotify): mount %d, which it watches, cannot be seen",
 			f->task->host_pid, f->fd, m->mnt_id);
 	parts->mark.type = MARK_TYPE__MOUNT;
 	parts->mark.me = &parts->mount;
@@ -78,7 +78,7 @@ static int fill_inode(struct cr *cr, struct file *file, const struct fdinfo_fano
 	const struct fd_facts *f = &file->facts;
 	char who[64];
 
-	snprintf(who, sizeof(who), "%d: fd %d (fanotify)", f->task->host_pid, f->fd);
+	snprintf(who, sizeof(who), "pid %d: fd %d (fanotify)", f->task->host_pid, f->fd);
 	parts->mark.type = MARK_TYPE__INODE;
 	parts->mark.ie = &parts->inode;
 	parts->mark.s_dev = m->sdev;
@@ -97,10 +97,11 @@ static int collect_mark(struct cr *cr, struct fanotify *fan, const struct fdinfo
 	    item->kind != FDINFO_FANOTIFY_SB)
 		return 0;
 	if (item->kind == FDINFO_FANOTIFY_SB)
-		return log_refuse(cr, -ENOTSUP,
-				  "%d: fd %d (fanotify): a mark on a whole filesystem has no place "
-				  "in the images",
-				  f->task->host_pid, f->fd);
+		return log_refuse(
+			cr, -ENOTSUP,
+			"pid %d: fd %d (fanotify): a mark on a whole filesystem has no place "
+			"in the images",
+			f->task->host_pid, f->fd);
 	parts = xcalloc(1, sizeof(*parts));
 	fanotify_mark_entry__init(&parts->mark);
 	fanotify_inode_mark_entry__init(&parts->inode);

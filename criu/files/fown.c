@@ -36,17 +36,17 @@ int fown_collect(struct cr *cr, struct file *file, int fd)
 
 	signo = fcntl(fd, F_GETSIG, 0);
 	if (signo < 0)
-		return log_err(cr, -errno, "%d: fd %d: get its signal", file->facts.task->host_pid,
-			       file->facts.fd);
+		return log_err(cr, -errno, "pid %d: fd %d: get its signal",
+			       file->facts.task->host_pid, file->facts.fd);
 	file->fown->signum = signo;
 	if (fcntl(fd, F_GETOWN_EX, &owner) < 0)
-		return log_err(cr, -errno, "%d: fd %d: get its owner", file->facts.task->host_pid,
-			       file->facts.fd);
+		return log_err(cr, -errno, "pid %d: fd %d: get its owner",
+			       file->facts.task->host_pid, file->facts.fd);
 	if (owner.pid == 0)
 		return 0;
 
 	if (fcntl(fd, F_GETOWNER_UIDS, uids) < 0)
-		return log_err(cr, -errno, "%d: fd %d: get the ids of its owner",
+		return log_err(cr, -errno, "pid %d: fd %d: get the ids of its owner",
 			       file->facts.task->host_pid, file->facts.fd);
 	task = tree_find_host(cr->tree, owner.pid);
 	file->fown->pid_type = owner.type;

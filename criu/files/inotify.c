@@ -54,7 +54,8 @@ static int warn_of_events(struct cr *cr, struct file *file)
 		return err;
 	if (ioctl(fd, FIONREAD, &bytes) == 0 && bytes)
 		log_warn(cr,
-			 "%d: fd %d: %d bytes of inotify events that nobody read yet are not saved",
+			 "pid %d: fd %d: %d bytes of inotify events that nobody read yet are not "
+			 "saved",
 			 file->facts.task->host_pid, file->facts.fd, bytes);
 	return 0;
 }
@@ -66,7 +67,7 @@ static int collect_watch(struct cr *cr, struct inotify *in, const struct fdinfo_
 	char who[64];
 	int err;
 
-	snprintf(who, sizeof(who), "%d: fd %d (inotify)", f->task->host_pid, f->fd);
+	snprintf(who, sizeof(who), "pid %d: fd %d (inotify)", f->task->host_pid, f->fd);
 	inotify_wd_entry__init(e);
 	err = fsnotify_handle_new(cr, f->task, who, watch->sdev, watch->ino, &watch->handle,
 				  &e->f_handle);

@@ -97,10 +97,10 @@ static int check_held(struct cr *cr, const struct file_holder *holder,
 
 	if (!flag || lock->is_mandatory)
 		return log_refuse(cr, -ENOTSUP,
-				  "%d: fd %d (%s): a lock of a kind that cannot be saved",
+				  "pid %d: fd %d (%s): a lock of a kind that cannot be saved",
 				  holder->task->host_pid, holder->fd, f->link);
 	if (!cr->opts->file_locks) {
-		log_refuse(cr, -ENOLCK, "%d: fd %d (%s): a %s is held on it",
+		log_refuse(cr, -ENOLCK, "pid %d: fd %d (%s): a %s is held on it",
 			   holder->task->host_pid, holder->fd, f->link, flag_name(flag));
 		log_remedy(cr, "use --file-locks, on restore too");
 		return -ENOLCK;

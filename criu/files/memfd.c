@@ -68,8 +68,8 @@ int memfd_add_mapping(struct cr *cr, const struct fd_facts *facts, uint32_t *ret
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", facts->path_fd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return log_err(cr, -errno, "%d: open the shared memory %s", facts->task->host_pid,
-			       facts->link);
+		return log_err(cr, -errno, "pid %d: open the shared memory %s",
+			       facts->task->host_pid, facts->link);
 	err = mem_memfd_add(cr, fd, facts->link, &memfd->inode_id);
 	if (err)
 		return err;

@@ -87,7 +87,8 @@ static int nsfile_collect(struct cr *cr, struct file *file)
 		ns->ns_id = id_of(task, ns->type);
 		return 0;
 	}
-	return log_refuse(cr, -ENOTSUP, "%d: fd %d (%s): no task of the tree is in this namespace",
+	return log_refuse(cr, -ENOTSUP,
+			  "pid %d: fd %d (%s): no task of the tree is in this namespace",
 			  f->task->host_pid, f->fd, f->link);
 }
 

@@ -40,17 +40,19 @@ static int pidfd_collect(struct cr *cr, struct file *file)
 	const struct task *target;
 
 	if (file->flags & PIDFD_THREAD)
-		return log_refuse(cr, -ENOTSUP,
-				  "%d: fd %d: a pidfd of a thread (PIDFD_THREAD) cannot be saved",
-				  f->task->host_pid, f->fd);
+		return log_refuse(
+			cr, -ENOTSUP,
+			"pid %d: fd %d: a pidfd of a thread (PIDFD_THREAD) cannot be saved",
+			f->task->host_pid, f->fd);
 	pfd->pid = -1;
 	if (f->info->pidfd.pid < 0)
 		return 0;
 	target = tree_find_host(cr->tree, f->info->pidfd.pid);
 	if (!target)
-		return log_refuse(cr, -ENOTSUP,
-				  "%d: fd %d: is a pidfd of process %d, which is not in the tree",
-				  f->task->host_pid, f->fd, f->info->pidfd.pid);
+		return log_refuse(
+			cr, -ENOTSUP,
+			"pid %d: fd %d: is a pidfd of process %d, which is not in the tree",
+			f->task->host_pid, f->fd, f->info->pidfd.pid);
 	pfd->pid = target->pid;
 	return 0;
 }

@@ -36,7 +36,7 @@ static int pipe_collect(struct cr *cr, struct file *file)
 	((struct pipe_end *)file)->pipe_id = f->st.st_ino;
 	if (f->flags & O_DIRECT)
 		return log_refuse(cr, -ENOTSUP,
-				  "%d: fd %d: a pipe in packet mode (O_DIRECT) cannot be saved",
+				  "pid %d: fd %d: a pipe in packet mode (O_DIRECT) cannot be saved",
 				  f->task->host_pid, f->fd);
 	return 0;
 }

@@ -69,9 +69,9 @@ static const char *describe(const struct reg_file *reg, char *buf, size_t size)
 	const struct fd_facts *f = &reg->file.facts;
 
 	if (f->fd >= 0)
-		snprintf(buf, size, "%d: fd %d (%s)", f->task->host_pid, f->fd, f->link);
+		snprintf(buf, size, "pid %d: fd %d (%s)", f->task->host_pid, f->fd, f->link);
 	else
-		snprintf(buf, size, "%d: file %s", f->task->host_pid, f->link);
+		snprintf(buf, size, "pid %d: file %s", f->task->host_pid, f->link);
 	return buf;
 }
 

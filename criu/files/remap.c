@@ -182,9 +182,10 @@ int remap_collect(struct cr *cr, struct reg_file *reg)
 	if (cr->opts->link_remap && f->fd >= 0 && !S_ISDIR(f->st.st_mode))
 		return link_remap(cr, reg);
 
-	log_refuse(cr, -ENOTSUP,
-		   "%d: %s: does not lead to the open file any more, another link to it is left",
-		   f->task->host_pid, name);
+	log_refuse(
+		cr, -ENOTSUP,
+		"pid %d: %s: does not lead to the open file any more, another link to it is left",
+		f->task->host_pid, name);
 	if (S_ISDIR(f->st.st_mode))
 		log_remedy(cr, "something is mounted over it or it was replaced: undo that");
 	else

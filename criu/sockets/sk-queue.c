@@ -66,7 +66,7 @@ static int peek_packet(struct cr *cr, const struct file *file, int fd, int type,
 			for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
 				close(((int *)CMSG_DATA(c))[i]);
 			return log_refuse(cr, -ENOTSUP,
-					  "%d: fd %d: descriptors are in flight in this socket",
+					  "pid %d: fd %d: descriptors are in flight in this socket",
 					  file->facts.task->host_pid, file->facts.fd);
 		}
 		if (type == SOCK_STREAM || (size_t)n <= *size)

@@ -52,8 +52,8 @@ static bool unix_match(const struct fd_facts *f)
 
 static int refuse(struct cr *cr, const struct file *file, const char *what)
 {
-	log_refuse(cr, -ENOTSUP, "%d: fd %d (%s): %s cannot be saved", file->facts.task->host_pid,
-		   file->facts.fd, file->facts.link, what);
+	log_refuse(cr, -ENOTSUP, "pid %d: fd %d (%s): %s cannot be saved",
+		   file->facts.task->host_pid, file->facts.fd, file->facts.link, what);
 	log_remedy(cr, "close the socket before the dump");
 	return -ENOTSUP;
 }
@@ -64,7 +64,7 @@ static int check_family(struct cr *cr, const struct file *file, int fd)
 	socklen_t n = sizeof(family);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n) < 0)
-		return log_err(cr, -errno, "%d: fd %d: get the family of the socket",
+		return log_err(cr, -errno, "pid %d: fd %d: get the family of the socket",
 			       file->facts.task->host_pid, file->facts.fd);
 	switch (family) {
 	case AF_UNIX:

@@ -20,8 +20,10 @@
 #include "util/log.h"
 #include "util/report.h"
 
-#define LINE_SIZE  4096
-#define EARLY_SIZE 16384
+#define LINE_SIZE 4096
+/* Room for the text of an errno, and for what stands before the text of a message. */
+#define REASON_SIZE 256
+#define EARLY_SIZE  16384
 
 /* A message that is kept; its text, with a NUL, follows. */
 struct early {
@@ -39,6 +41,7 @@ struct log {
 	pid_t pid;     /* the prefix */
 	pid_t owner;   /* the process that made the log: it alone flushes what was kept */
 	int cause_tid; /* the thread whose last error became the first cause */
+	int write_err; /* errno of the first line that could not be written */
 	struct timespec start;
 	uint32_t early_used;
 	uint32_t early_lost;
@@ -71,17 +74,21 @@ static uint64_t log_elapsed(const struct log *log)
 	return us > 0 ? (uint64_t)us : 0;
 }
 
-static void write_line(int fd, const char *text, size_t size)
+static void write_line(struct log *log, int fd, const char *text, size_t size)
 {
 	ssize_t n;
 
 	do
 		n = write(fd, text, size);
 	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		log->write_err = errno;
+	else if ((size_t)n < size)
+		log->write_err = ENOSPC;
 }
 
 /* Writes one line, at most LINE_SIZE long, with the prefixes that level and log ask for. */
-static void log_line(const struct log *log, int fd, const struct early *head, const char *text)
+static void log_line(struct log *log, int fd, const struct early *head, const char *text)
 {
 	char line[LINE_SIZE];
 	size_t at = 0, length;
@@ -99,7 +106,7 @@ static void log_line(const struct log *log, int fd, const struct early *head, co
 	length = MIN(strlen(text), sizeof(line) - at - 1);
 	memcpy(line + at, text, length);
 	line[at + length] = '\n';
-	write_line(fd, line, at + length + 1);
+	write_line(log, fd, line, at + length + 1);
 }
 
 static void early_keep(struct log *log, const struct early *head, const char *text)
@@ -149,6 +156,10 @@ void log_free(struct log *log)
 		return;
 	if (log->fd < 0 && log->owner == getpid())
 		early_flush(log, STDERR_FILENO);
+	if (log->fd > STDERR_FILENO && log->write_err && log->owner == getpid() &&
+	    log_has_level(log, LOG_WARN))
+		dprintf(STDERR_FILENO, "criu: the log has gaps: write: %s\n",
+			strerrordesc_np(log->write_err));
 	if (log->fd > STDERR_FILENO)
 		close(log->fd);
 	free(log);
@@ -243,6 +254,8 @@ int log_emit_error(struct log *log, int err, bool with_reason, const char *file,
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	length = strlen(text);
+	/* The reason must not be what is cut off. */
+	length = MIN(length, sizeof(text) - REASON_SIZE);
 	if (with_reason) {
 		const char *reason = strerrordesc_np(-err);
 
@@ -283,11 +296,17 @@ void log_failure(struct log *log, const char *command)
 {
 	const struct report_cause *cause = report_cause_get(log->report);
 	struct early head = {.level = LOG_MESSAGE, .microseconds = log_elapsed(log)};
+	bool is_on_stderr = log->fd < 0 || log->fd == STDERR_FILENO;
 	char text[LINE_SIZE];
 	size_t at;
 
+	if (log->level < LOG_ERROR)
+		return;
+	if (log->fd < 0)
+		early_flush(log, STDERR_FILENO);
 	at = (size_t)snprintf(text, sizeof(text), "criu: %s failed", command);
-	if (cause) {
+	/* Whoever reads the only error just above need not read it again. */
+	if (cause && !(is_on_stderr && report_n_errors(log->report) == 1)) {
 		if (*cause->stage)
 			at += (size_t)snprintf(text + at, sizeof(text) - at, " (%s)", cause->stage);
 		if (*cause->plugin)
@@ -301,10 +320,7 @@ void log_failure(struct log *log, const char *command)
 			snprintf(text + at, sizeof(text) - at, "; %s", cause->remedy);
 	}
 
-	if (log->level < LOG_ERROR)
-		return;
-	if (log->fd != STDERR_FILENO)
+	log_line(log, is_on_stderr ? STDERR_FILENO : log->fd, &head, text);
+	if (!is_on_stderr)
 		dprintf(STDERR_FILENO, "%s\n", text);
-	if (log->fd >= 0)
-		log_line(log, log->fd, &head, text);
 }

@@ -29,6 +29,7 @@ struct report_step {
 struct report {
 	uint32_t first;  /* slot of the first cause plus one; 0: nothing failed */
 	uint32_t n_used; /* slots handed out */
+	uint32_t n_errors;
 	struct report_cause causes[CAUSE_SLOTS];
 	uint64_t bytes;
 	uint32_t stage_version; /* odd while the stage is being written */
@@ -92,7 +93,10 @@ bool report_cause_set(struct report *report, int err, pid_t pid, const char *tex
 	const char *colon = strstr(text, ": ");
 	uint32_t none = 0, slot;
 
-	if (!report || __atomic_load_n(&report->first, __ATOMIC_ACQUIRE))
+	if (!report)
+		return false;
+	__atomic_add_fetch(&report->n_errors, 1, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&report->first, __ATOMIC_ACQUIRE))
 		return false;
 	slot = __atomic_fetch_add(&report->n_used, 1, __ATOMIC_ACQ_REL);
 	if (slot >= CAUSE_SLOTS)
@@ -108,6 +112,11 @@ bool report_cause_set(struct report *report, int err, pid_t pid, const char *tex
 		text_copy(cause->object, sizeof(cause->object), text, (size_t)(colon - text));
 	return __atomic_compare_exchange_n(&report->first, &none, slot + 1, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_ACQUIRE);
+}
+
+uint32_t report_n_errors(const struct report *report)
+{
+	return report ? __atomic_load_n(&report->n_errors, __ATOMIC_RELAXED) : 0;
 }
 
 static struct report_cause *report_first(struct report *report)

@@ -33,6 +33,8 @@ void report_get_stage(const struct report *report, char *ret, size_t size);
 
 /* Keeps the cause if there is none yet (the first of all processes wins); true if it was kept. */
 bool report_cause_set(struct report *report, int err, pid_t pid, const char *text);
+/* How often report_cause_set() was called, by whichever process. */
+uint32_t report_n_errors(const struct report *report);
 /* What can be done about it; the caller is the one whose cause was kept. */
 void report_remedy_set(struct report *report, const char *text);
 /* The plugin that it is about; likewise. */

@@ -187,7 +187,8 @@ static int collect_session(struct cr *cr, struct tty_info *info, const struct fd
 	if (!info->entry->sid || cr->opts->shell_job || tree_find(cr->tree, info->entry->sid))
 		return 0;
 	log_refuse(cr, -ENOTSUP,
-		   "%d: fd %d (%s): is the terminal of session %u, whose leader is not in the tree",
+		   "pid %d: fd %d (%s): is the terminal of session %u, whose leader is not in the "
+		   "tree",
 		   f->task->host_pid, f->fd, f->link, info->entry->sid);
 	log_remedy(cr, "use --shell-job, on restore too");
 	return -ENOTSUP;
@@ -212,8 +213,8 @@ static int collect_info(struct cr *cr, struct tty_file *tty, const struct tty_cl
 	if (class->type == TTY_TYPE__EXT_TTY)
 		return collect_settings(cr, e, fd);
 	if (ioctl(fd, TIOCGEXCL, &exclusive) < 0 && errno != EIO)
-		return log_err(cr, -errno, "%d: fd %d (%s): is it exclusive?", f->task->host_pid,
-			       f->fd, f->link);
+		return log_err(cr, -errno, "pid %d: fd %d (%s): is it exclusive?",
+			       f->task->host_pid, f->fd, f->link);
 	e->exclusive = exclusive;
 	err = collect_settings(cr, e, fd);
 	if (!err && class->type == TTY_TYPE__PTY)
@@ -247,7 +248,8 @@ static int check_alone(struct cr *cr, struct tty_file *tty)
 		    index == tty->info->entry->pty->index)
 			return 0;
 	}
-	log_refuse(cr, -ENOTSUP, "%d: fd %d: the other end of the terminal %s is not in the tree",
+	log_refuse(cr, -ENOTSUP,
+		   "pid %d: fd %d: the other end of the terminal %s is not in the tree",
 		   f->task->host_pid, f->fd, f->link);
 	log_remedy(cr,
 		   "use --shell-job, on restore too, or name it with --external tty[%" PRIx64
@@ -290,7 +292,7 @@ int tty_collect(struct cr *cr, struct file *file)
 		class = (struct tty_class){TTY_TYPE__EXT_TTY, false, 0};
 		index = external_index(cr, f);
 	} else if (class.is_master && ioctl(fd, TIOCGPTN, &index) < 0) {
-		return log_err(cr, -errno, "%d: fd %d (%s): get its number", f->task->host_pid,
+		return log_err(cr, -errno, "pid %d: fd %d (%s): get its number", f->task->host_pid,
 			       f->fd, f->link);
 	}
 
