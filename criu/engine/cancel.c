@@ -65,6 +65,7 @@ int cancel_start(struct cr *cr)
 			sigaction(signals[i], &action, NULL);
 	}
 	sigaction(SIGPIPE, &ignore, &run->old_pipe);
+	sigaction(SIGXFSZ, &ignore, &run->old_xfsz);
 	return 0;
 }
 
@@ -90,6 +91,7 @@ void cancel_stop(struct cr *cr)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &run->old[i], NULL);
 	sigaction(SIGPIPE, &run->old_pipe, NULL);
+	sigaction(SIGXFSZ, &run->old_xfsz, NULL);
 	signalled = NULL;
 	close(run->cancel_fd);
 }

@@ -142,23 +142,14 @@ static int post_dump_scripts(struct cr *cr)
 	return err;
 }
 
-static int decide(struct cr *cr)
+/*
+ * Killed now, the tree is killed as a whole, should we die meanwhile; and what the images need must
+ * not go, as they are all that is left of it.
+ */
+static int kill_tree(struct cr *cr)
 {
 	int err;
 
-	if (cr->dump->goes_on)
-		return 0;
-	if (cr->dump->script_status || cr->opts->leave_running || cr->opts->leave_stopped) {
-		bool is_stopped = cr->opts->leave_stopped && !cr->dump->script_status;
-
-		tree_thaw(cr, is_stopped ? SIGSTOP : 0);
-		cr->dump->goes_on = true;
-		return 0;
-	}
-	/*
-	 * Killed now, it is killed as a whole, should we die meanwhile; and what the images need
-	 * must not go, as they are all that is left of it.
-	 */
 	files_keep_links(cr);
 	err = undo_add_kill_tree(cr, cr->tree->root->host_pid);
 	if (err < 0)
@@ -166,6 +157,32 @@ static int decide(struct cr *cr)
 	err = tree_kill(cr);
 	cr->dump->is_killed = cr->dump->goes_on;
 	return err;
+}
+
+static void let_go(struct cr *cr)
+{
+	bool is_stopped = cr->opts->leave_stopped && !cr->dump->script_status;
+
+	tree_thaw(cr, is_stopped ? SIGSTOP : 0);
+	cr->dump->goes_on = true;
+}
+
+static int decide(struct cr *cr)
+{
+	const bool is_kept = cr->dump->script_status || cr->opts->leave_running ||
+			     cr->opts->leave_stopped;
+
+	/* It may have been let go of early. */
+	if (!cr->dump->goes_on && is_kept)
+		let_go(cr);
+	if (!cr->dump->goes_on) {
+		int err = kill_tree(cr);
+
+		if (err < 0)
+			return err;
+	}
+	plan_commit(cr);
+	return 0;
 }
 
 /* ---- the plans ---- */
@@ -239,7 +256,7 @@ int engine_dump(struct cr *cr)
 	}
 	err = plan_run(cr, cr->opts->dry_run ? &dry_plan : &dump_plan);
 	if (err == 0 && !cr->opts->dry_run)
-		err = stats_write(cr, STATS_OF_DUMP);
+		(void)stats_write(cr, STATS_OF_DUMP);
 	if (err == 0)
 		err = cr->dump->script_status;
 	mem_free(cr);

@@ -2,7 +2,8 @@
 /*
  * The plan runner. It alone knows how a run goes: which step is on, how long each took, whether it
  * is to fail, and what is to be undone. While it runs, cr->run is there, signals cancel, and
- * SIGPIPE is ignored (a peer that goes away is an error to its reader). If memory runs out the
+ * SIGPIPE and SIGXFSZ are ignored (a peer that goes away, or a file that may not grow, is an error
+ * to its writer). If memory runs out the
  * process ends at once: then the kernel detaches the tasks, and the guardian undoes the rest.
  */
 #include <errno.h>
@@ -113,6 +114,32 @@ static int step_may_run(struct cr *cr, const struct plan *plan, const struct ste
 	return err >= 0 && plan->check ? plan->check(cr) : err;
 }
 
+/* *ret_has_run even if it failed half-way. */
+static int step_pass(struct cr *cr, const struct plan *plan, const struct step *step,
+		     bool *ret_has_run)
+{
+	int err;
+
+	report_set_stage(cr->report, step->name);
+	err = step_may_run(cr, plan, step);
+	*ret_has_run = err >= 0;
+	if (err >= 0)
+		err = step_run(cr, step);
+	if (err >= 0)
+		err = fault_step(cr, step->name, true);
+	if (err >= 0 || !cr->run->is_committed)
+		return err;
+	log_warn(cr, "step %s: failed after the run had succeeded: nothing is taken back",
+		 step->name);
+	report_cause_clear(cr->report);
+	return 0;
+}
+
+void plan_commit(struct cr *cr)
+{
+	cr->run->is_committed = true;
+}
+
 /* Undoes the steps below n. */
 static void steps_undo(struct cr *cr, const struct plan *plan, size_t n)
 {
@@ -135,16 +162,10 @@ int plan_run(struct cr *cr, const struct plan *plan)
 		return err;
 
 	for (size_t i = 0; i < plan->n_steps && err >= 0; i++) {
-		const struct step *step = &plan->steps[i];
+		bool has_run;
 
-		report_set_stage(cr->report, step->name);
-		err = step_may_run(cr, plan, step);
-		if (err < 0)
-			break;
-		n_run = i + 1;
-		err = step_run(cr, step);
-		if (err >= 0)
-			err = fault_step(cr, step->name, true);
+		err = step_pass(cr, plan, &plan->steps[i], &has_run);
+		n_run = i + has_run;
 	}
 	/* The signal that came with the last step still counts, unless that was final. */
 	if (err >= 0 && plan_is_cancelled(cr))

@@ -47,6 +47,13 @@ struct plan {
 	int (*check)(struct cr *cr);
 };
 
+/*
+ * Called by the step that does what cannot be taken back (the tree runs, or is dead and its images
+ * are complete): the run has succeeded. Steps that fail from then on, this one included, are told
+ * as a warning, and those after them are run all the same; nothing is undone.
+ */
+void plan_commit(struct cr *cr);
+
 /* Runs the plan; 0, or the -errno of the step that failed, after everything was undone. */
 int plan_run(struct cr *cr, const struct plan *plan);
 

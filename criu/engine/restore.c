@@ -214,18 +214,19 @@ static int detach(struct cr *cr)
 		if (err)
 			return err;
 		guardian_commit(cr);
+		plan_commit(cr);
 		files_remove_links(cr);
 	}
 	err = release_detach(cr);
 	if (!err && cr->opts->leave_stopped) {
 		guardian_commit(cr);
+		plan_commit(cr);
 		files_remove_links(cr);
 	}
 	stats_end(cr->stats, STATS_RESTORE_TIME);
 	return err;
 }
 
-/* The tree runs: that nobody can be told how long this took is no reason to end it. */
 static int conclude(struct cr *cr)
 {
 	(void)stats_write(cr, STATS_OF_RESTORE);

@@ -38,7 +38,9 @@ struct run {
 	int cancel_fd;   /* eventfd */
 	bool is_deaf;    /* undoing or in its final steps */
 	struct sigaction old[RUN_SIGNALS];
-	struct sigaction old_pipe;
+	struct sigaction old_pipe, old_xfsz;
+	/* plan.c */
+	bool is_committed;
 	/* fault.c */
 	struct fault faults[FAULTS_MAX];
 	size_t n_faults;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "compel/base/bits.h"
 #include "cr.h"
@@ -73,13 +74,17 @@ int stats_write(struct cr *cr, enum stats_of of)
 	}
 
 	err = image_dir_open_write(cr->work_dir, flags, &dir);
-	if (err < 0)
-		return log_err(cr, err, "statistics: work directory");
+	if (err < 0) {
+		log_warn(cr, "statistics: work directory: %s", strerrordesc_np(-err));
+		return err;
+	}
 	err = image_write_one(dir, of == STATS_OF_DUMP ? IMAGE_STATS_DUMP : IMAGE_STATS_RESTORE, 0,
 			      &entry.base);
 	if (!err)
 		err = image_dir_commit(dir, NULL);
-	return err < 0 ? log_err(cr, err, "statistics: %s", image_last_error(dir)) : 0;
+	if (err < 0)
+		log_warn(cr, "statistics: %s", image_last_error(dir));
+	return err;
 }
 
 static void print_time(const struct stats *stats, const char *what, enum stats_time time)

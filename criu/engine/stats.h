@@ -12,7 +12,8 @@ struct cr;
 
 enum stats_of { STATS_OF_DUMP, STATS_OF_RESTORE };
 
-/* Writes stats-dump or stats-restore into the work directory. 0 or -errno, logged. */
+/* Writes stats-dump or stats-restore into the work directory. 0 or -errno, told as a warning: it is
+ * no reason for a run to fail. */
 int stats_write(struct cr *cr, enum stats_of of);
 
 /* Prints the same on stdout. */
