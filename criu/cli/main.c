@@ -4,7 +4,9 @@
  * hangs off struct cr; the commands are in commands.def, the options in
  * options.def.
  */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/help.h"
@@ -30,12 +32,23 @@ static int run(struct cr *cr, const struct command_line *line)
 	return ret < 0 ? 1 : ret;
 }
 
+/* Whatever is opened would else take the number of one of those that are closed, and get what is
+ * meant for that. */
+static void open_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+	}
+}
+
 int main(int argc, char *argv[])
 {
 	struct cr cr = {.work_dir = -1};
 	struct command_line line;
 	int status = 1;
 
+	open_standard_fds();
 	cr.report = report_new();
 	cr.log = log_new(cr.report);
 	if (command_line_read(&cr, argc, argv, &line) == 0) {

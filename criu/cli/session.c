@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -43,6 +44,26 @@ static int close_asked(struct cr *cr)
 	return 0;
 }
 
+/*
+ * Who dumps has the directory for itself: the images of two would be mixed. A guardian that still
+ * undoes a dump holds the lock as well. Filesystems that have no such locks do without.
+ */
+static int images_lock(struct cr *cr, int dirfd, bool is_dump)
+{
+	if (flock(dirfd, (is_dump ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return 0;
+	return log_refuse(cr, -EBUSY, "--images-dir %s: another criu is using it",
+			  cr->opts->images_dir);
+}
+
+static int images_check(struct cr *cr, int dirfd, bool is_dump)
+{
+	if (is_dump && faccessat(dirfd, ".", W_OK, AT_EACCESS) < 0)
+		return log_err(cr, -errno, "--images-dir %s: cannot be written to",
+			       cr->opts->images_dir);
+	return images_lock(cr, dirfd, is_dump);
+}
+
 static int images_open(struct cr *cr, bool is_dump)
 {
 	int dirfd, ret;
@@ -50,6 +71,11 @@ static int images_open(struct cr *cr, bool is_dump)
 	dirfd = dir_open(cr, "images-dir", cr->opts->images_dir);
 	if (dirfd < 0)
 		return dirfd;
+	ret = cr->opts->dry_run ? 0 : images_check(cr, dirfd, is_dump);
+	if (ret < 0) {
+		close(dirfd);
+		return ret;
+	}
 	ret = is_dump ? image_dir_open_write(dirfd, 0, &cr->images)
 		      : image_dir_open_read(dirfd, 0, &cr->images);
 	if (ret < 0) {
@@ -126,6 +152,8 @@ int session_close(struct cr *cr, struct session *session, const char *command, i
 		int dirfd = image_dir_fd(cr->images);
 
 		image_dir_free(cr->images);
+		/* Whom the descriptor was given to may take a moment longer to close it. */
+		flock(dirfd, LOCK_UN);
 		close(dirfd);
 		cr->images = NULL;
 	}
