@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every step of every plan fails once, before and after it was run, is interrupted by a signal, and has the tool killed: the
-tree that is dumped goes on as if nothing had been, and of a tree that is restored nothing is left."""
+tree that is dumped goes on as if nothing had been, and of a tree that is restored nothing is left. Once a run has done what
+cannot be taken back, it has succeeded whatever fails then: the tree that was dumped is dead and its images are complete, or the
+tree that was restored runs, and the exit status says so."""
+
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +25,14 @@ STEPS = [name for name in RESTORE if name not in POINTS]
 DUMP_FINAL = ("go-on",)
 RESTORE_FINAL = RESTORE[RESTORE.index("pre-resume-scripts"):RESTORE.index("conclude") + 1]
 RESTORE_RUNS = RESTORE[RESTORE.index("detach") + 1:RESTORE.index("conclude") + 1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_ours():
+    """Neither mounts nor descriptors, whatever happens; Victim has an eye on files, processes and tracers."""
+    before = host.mounts(), host.own_fds()
+    yield
+    assert (host.mounts(), host.own_fds()) == before
 
 
 def modes(names, *of_steps):
@@ -55,6 +69,10 @@ def dumped(place):
     victim.program.verify()
 
 
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def dump(victim, step, *options, expect):
     """Returns image directory and log of a dump with a fault."""
     images = victim.images()
@@ -71,10 +89,27 @@ def test_dump_fails(step, running):
     running.assert_tidy()
 
 
-@pytest.mark.parametrize("step", modes(DUMP[DUMP.index("resume"):], "", ":after"))
-def test_dump_and_go_on_fails(step, running):
-    images, log = dump(running, step, "--leave-running", expect=1)
+@pytest.mark.parametrize("option", ["--leave-running", "--leave-stopped"])
+@pytest.mark.parametrize("step", [step for step in modes(DUMP[DUMP.index("resume"):], "", ":after") if step != "go-on:after"])
+def test_dump_and_go_on_fails(step, option, running):
+    images, log = dump(running, step, option, expect=1)
     assert not list(images.folder.iterdir()), "images were left"
+    running.assert_unharmed()
+    running.assert_tidy()
+
+
+@pytest.mark.parametrize("step", ["go-on:after", "go-on:term"])
+@pytest.mark.parametrize("option", ["--leave-running", "--leave-stopped"])
+def test_dump_and_go_on_fails_late(step, option, running):
+    images, log = dump(running, step, option, expect=0)
+    assert (images.folder / "inventory.img").exists()
+    if option == "--leave-stopped":
+        for pid in running.pids:
+            assert state(pid) == "T"
+            os.kill(pid, signal.SIGCONT)
+    for path in running.program.folder.glob("link_remap*"):
+        path.unlink()
+    host.wait_until(lambda: not any(state(pid) == "T" for pid in running.pids), "all go on")
     running.assert_unharmed()
     running.assert_tidy()
 
@@ -106,14 +141,15 @@ def test_dump_is_killed(step, running):
     running.assert_tidy()
 
 
-def test_killed_tree_keeps_its_images(tmp_path):
+@pytest.mark.parametrize("step,status", [("go-on:after", 0), ("go-on:term", 0), ("go-on:kill-after", -9)])
+def test_killed_tree_keeps_its_images(step, status, tmp_path):
     """After the tree was killed its images are all that is left of it, whatever happens then."""
     victim = Victim(tmp_path)
-    images, _ = dump(victim, "go-on:after", expect=1)
+    images, _ = dump(victim, step, expect=status)
     victim.wait_gone()
+    host.wait_until(lambda: not victim.journals(), "the guardian's end", 10)
     images.restore(*victim.options(), env=victim.env)
     victim.assert_unharmed()
-    assert not victim.journals()
     victim.program.verify()
 
 
@@ -137,16 +173,6 @@ def test_restore_fails(step, dumped):
     assert_images_whole(dumped)
 
 
-def test_restore_fails_late(tmp_path):
-    """A step that fails though the tree runs: it is ended."""
-    victim = Victim(tmp_path)
-    victim.set = victim.images()
-    victim.set.dump(victim.pid, *victim.options(), env=victim.env)
-    victim.wait_gone()
-    restore(victim, "detach:after", expect=1)
-    victim.assert_undone()
-
-
 @pytest.mark.parametrize("step", modes([name for name in RESTORE if name not in RESTORE_FINAL], ":term"))
 def test_restore_is_interrupted(step, dumped):
     log = restore(dumped, step, expect=1)
@@ -164,7 +190,7 @@ def test_restore_is_killed(step, dumped):
     assert_images_whole(dumped)
 
 
-@pytest.mark.parametrize("step", ["detach:kill-after", *modes(RESTORE_RUNS, ":kill", ":kill-after", ":term")])
+@pytest.mark.parametrize("step", [*TOO_LATE, "detach:kill-after", *modes(RESTORE_RUNS, ":kill", ":kill-after", ":term")])
 def test_restored_tree_stays(step, dumped):
     """From the moment the tree runs, it is not the tool's any more."""
     restore(dumped, step, expect=-9 if ":kill" in step else 0)

@@ -3,6 +3,8 @@
 
 import json
 import os
+import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -214,4 +216,96 @@ def test_stats(counter, images):
     counter.forget_end()
     images.restore("--display-stats")
     assert (images.work / "stats-restore").stat().st_size > 8
+    counter.verify()
+
+
+def plain(*args, **kwargs):
+    """criu with its log on stderr, as somebody at a terminal runs it."""
+    return subprocess.run([CRIU, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          env={**os.environ, "HOME": "/nonexistent"}, **kwargs)
+
+
+@pytest.mark.parametrize("args", [("dump", "-t", "4194303"), ("restore",), ("dump", "-t", "4194303", "-W", "nowhere")])
+def test_error_is_said_once(args, images):
+    done = plain(*args, "-D", images.folder)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert "Error (" in lines[0] and lines[-1] == f"criu: {args[0]} failed", done.stderr
+    said = lines[0].partition("): ")[2]
+    assert done.stderr.count(said) == 1, done.stderr
+    done = plain(*args, "-D", images.folder, "-o", "log")
+    assert done.stderr.count(said) == 1 and len(done.stderr.splitlines()) <= 2, done.stderr
+
+
+def test_standard_descriptors_closed(counter, images):
+    """What is opened does not take their place: nothing is written where it does not belong."""
+    def close():
+        os.closerange(0, 3)
+
+    for command in (["dump", "-t", str(counter.pid)], ["restore", "-d"], ["check"]):
+        done = subprocess.run([CRIU, *command, "-v4", *(["-D", images.folder] if command != ["check"] else [])], check=False,
+                              close_fds=True, preexec_fn=close)
+        assert done.returncode == 0, command
+        if command[0] == "dump":
+            counter.wait_gone()
+            counter.forget_end()
+    counter.verify()
+
+
+def test_log_that_cannot_be_written(counter, images):
+    """It is no reason to fail, but one hears of it."""
+    done = plain("dump", "-t", counter.pid, "-D", images.folder, "-W", images.work, "-R", "-v4", "-o", "/dev/full")
+    assert done.returncode == 0 and "the log has gaps" in done.stderr
+    done = plain("dump", "-t", counter.pid, "-D", images.folder, "-W", images.work, "-R", "-v4", "-o", "nowhere/log")
+    assert done.returncode == 1 and "--log-file nowhere/log" in done.stderr
+    counter.verify()
+
+
+def test_statistics_that_cannot_be_written(counter, images):
+    """The tree is dead and its images are complete: that is a success."""
+    (images.work / "stats-dump").mkdir()
+    log = images.dump(counter.pid)
+    assert "Warn" in log and "stats-dump" in log
+    counter.wait_gone()
+    counter.forget_end()
+    (images.work / "stats-restore").mkdir()
+    log = images.restore()
+    assert "Warn" in log and "stats-restore" in log
+    counter.verify()
+
+
+def test_odd_names(folder, tidy):
+    """Names need not be UTF-8, may have line ends and lie deep."""
+    odd = os.fsencode(folder) + b"/" + b"/".join([b"d" * 250] * 12) + b"/\xff\n \\x"
+    os.makedirs(odd)
+    program, images = odd + b"/\xfecounter \n", odd + b"/images"
+    shutil.copy(COUNTER, program)
+    os.mkdir(images)
+    victim = Program(os.fsdecode(program), os.fsdecode(odd + b"/folder"))
+    assert victim.wait_ready()
+    before = host.snapshot(victim.pid)
+    done = subprocess.run([CRIU, "dump", "-t", str(victim.pid), "-D", images, "-o", b"\xfflog", "--report", b"\xffreport"],
+                          capture_output=True, check=False, cwd=images)
+    assert done.returncode == 0, done.stderr
+    json.loads(Path(os.fsdecode(images + b"/\xffreport")).read_text())
+    victim.wait_gone()
+    victim.forget_end()
+    done = subprocess.run([CRIU, "restore", "-d", "-D", images, "-o", b"\xfflog"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not host.differences(before, host.snapshot(victim.pid))
+    victim.verify()
+
+
+def test_few_descriptors(counter, images):
+    """The tool raises its own limit as far as it may; where that is not enough it says so."""
+    def few(n):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    images.dump(counter.pid, preexec_fn=few(20))
+    counter.wait_gone()
+    counter.forget_end()
+    log = images.restore(preexec_fn=few(7), expect=None)
+    if host.name(counter.pid) == "gone":
+        assert "Too many open files" in log
+        images.restore(preexec_fn=few(20))
     counter.verify()

@@ -91,7 +91,7 @@ def kill_children(keep=()):
 
 def name(pid):
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text(errors="surrogateescape").strip()
     except OSError:
         return "gone"
 
@@ -115,7 +115,7 @@ def own_fds():
 
 
 def mounts():
-    return sorted(line.split(" ", 4)[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return sorted(line.split(" ", 4)[4] for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines())
 
 
 # Lines of /proc/PID/status that a dump and a restore must not change.
@@ -133,9 +133,9 @@ def _normal(link):
 
 def _task(pid):
     proc = Path(f"/proc/{pid}")
-    status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
+    status = dict(line.split(":\t", 1) for line in (proc / "status").read_text(errors="surrogateescape").splitlines() if ":\t" in line)
     facts = {f"status.{k}": status[k].strip() for k in STATUS if k in status}
-    stat = (proc / "stat").read_text().rpartition(")")[2].split()
+    stat = (proc / "stat").read_text(errors="surrogateescape").rpartition(")")[2].split()
     facts["pgid"], facts["sid"] = stat[2], stat[3]
     facts["nice"] = stat[16]
     for file in ("cmdline", "limits", "oom_score_adj", "loginuid", "personality", "environ"):
@@ -157,7 +157,7 @@ def _task(pid):
 def _maps(pid):
     """Mappings as (range, protection, offset, name); neighbours that differ in nothing are one."""
     lines = []
-    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape").splitlines():
         span, perms, offset, device, _inode, *path = line.split(None, 5)
         start, end = (int(x, 16) for x in span.split("-"))
         path = path[0] if path else ""
