@@ -17,7 +17,6 @@
 #include "compel/base/cleanup.h"
 #include "cr.h"
 #include "engine/engine.h"
-#include "engine/guardian.h"
 #include "engine/stats.h"
 #include "options.h"
 #include "task/task.h"
@@ -100,7 +99,6 @@ int cmd_restore(struct cr *cr)
 	status = session_close(cr, &session, "restore", ret);
 	if (ret != 0 || cr->opts->dry_run || cr->opts->restore_detached)
 		return status;
-	guardian_reap(cr);
 	unblock_signals();
 	if (!cr->opts->exec_cmd) {
 		wait_for_tree();

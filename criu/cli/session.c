@@ -16,6 +16,7 @@
 #include "cli/session.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
+#include "engine/guardian.h"
 #include "images/lib/image.h"
 #include "kernel/features.h"
 #include "options.h"
@@ -148,12 +149,13 @@ int session_close(struct cr *cr, struct session *session, const char *command, i
 			log_err(cr, ret, "--report %s: write", cr->opts->report);
 		close(session->report_fd);
 	}
+	/* It has directories open: who unmounts them when we have ended is not to find them in use.
+	 */
+	guardian_reap(cr);
 	if (cr->images) {
 		int dirfd = image_dir_fd(cr->images);
 
 		image_dir_free(cr->images);
-		/* Whom the descriptor was given to may take a moment longer to close it. */
-		flock(dirfd, LOCK_UN);
 		close(dirfd);
 		cr->images = NULL;
 	}

@@ -36,8 +36,8 @@ int guardian_check(struct cr *cr);
 void guardian_leave(struct cr *cr);
 
 /*
- * Waits for the guardian's end and frees cr->guardian. For a tool that goes on living after the
- * plan, and before a plan is run again; who exits next need not.
+ * Waits for the guardian's end and frees cr->guardian: before a plan is run again, and before the
+ * tool ends, as the guardian has directories open that somebody may then want to unmount.
  */
 void guardian_reap(struct cr *cr);
 
