@@ -99,9 +99,9 @@ def test_refusals_are_one_line(folder):
 def test_an_edited_image_is_no_longer_checked(folder):
     digests = {"magic": "DIGESTS", "entries": [
         {"name": "fs-1.img", "size": 20, "crc32c": 1}, {"name": "mm-1.img", "size": 20, "crc32c": 2}]}
-    (folder / "digests-0.img").write_bytes(encode(digests))
+    (folder / "digests-0").write_bytes(encode(digests))
     crit("encode", "-o", folder / "fs-1.img", data=b'{"magic": "FS", "entries": [{"cwd_id": 1, "root_id": 2}]}')
-    left = json.loads(crit("decode", "-i", folder / "digests-0.img"))
+    left = json.loads(crit("decode", "-i", folder / "digests-0"))
     assert left["entries"] == digests["entries"][1:]
 
 

@@ -24,7 +24,7 @@ def images(tmp_path, tidy):
     images = victim.images()
     images.dump(victim.pid, *victim.options(), env=victim.env)
     victim.wait_gone()
-    for path in images.folder.glob("digests-*.img"):
+    for path in images.folder.glob("digests-*"):
         path.unlink()
     yield images
     assert not victim.is_here() and not victim.journals()

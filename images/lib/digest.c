@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Checksums of the images of a directory, kept in images of their own: digests-0.img by a dump and
- * digests-1.img by a page server that stored pages for it. A directory without them is just not
- * checked; it may come from another implementation.
+ * Checksums of the images of a directory, kept in images of their own: digests-0 by a dump and
+ * digests-1 by a page server that stored pages for it. A directory without them is just not
+ * checked; it may come from another implementation. The names have no suffix, as those of
+ * statistics: all that ends in .img is known to the decoders of CRIU 4.2.
  */
 #include "images/lib/image-priv.h"
 
@@ -217,7 +218,7 @@ int digest_verify_fd(struct image_dir *dir, const struct digest *digest, int fd)
 		return image_dir_refuse(dir, -EBADMSG,
 					"%s: is not what was written (checksum %#x instead of %#x; "
 					"if it was edited on "
-					"purpose, remove the digests-*.img)",
+					"purpose, remove the digests-*)",
 					digest->name, crc, digest->crc);
 	return 0;
 }

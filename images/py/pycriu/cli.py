@@ -39,7 +39,7 @@ def _forget_digest(path):
     """An image that was edited is no longer what the dump wrote: its checksum goes."""
     folder, name = os.path.split(os.path.abspath(path))
     for digests in os.listdir(folder):
-        if not re.fullmatch(r"digests-\d+\.img", digests) or digests == name:
+        if not re.fullmatch(r"digests-\d+", digests) or digests == name:
             continue
         with open(os.path.join(folder, digests), "rb") as stream:
             image = images.load(stream)

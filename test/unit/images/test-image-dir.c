@@ -197,7 +197,7 @@ static void test_digests_find_flips(void **state)
 
 	fixture_empty(f);
 	dump_something(f);
-	assert_true(file_exists(f, "digests-0.img"));
+	assert_true(file_exists(f, "digests-0"));
 	assert_int_equal(read_pages(f, text), 0);
 
 	flip(f, "inventory.img", 9);
@@ -226,7 +226,7 @@ static void test_digests_find_flips(void **state)
 	assert_int_equal(image_dir_forget_pages(dir, 1, 2 * IMAGE_CHUNK + 5, 1), 0);
 	assert_int_equal(image_dir_save_digests(dir), 0);
 	image_dir_free(dir);
-	assert_false(file_exists(f, "digests-2.img"));
+	assert_false(file_exists(f, "digests-2"));
 	flip(f, "pages-1.img", 2 * IMAGE_CHUNK + 5);
 	assert_int_equal(read_pages(f, text), 0);
 	flip(f, "pages-1.img", PAGES - 1);
