@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Somebody else kills a process of the tree at the worst of moments: while the tool traces it. The tool ends soon, with an error
-that names the process; of a restore nothing is left, what else was to be dumped goes on."""
+that names the process; of a restore nothing is left, what else was to be dumped goes on. Or the tool, while it holds something."""
 
 import os
 import signal
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU
+from lib.criu import CRIU, Images
+from lib.program import BUILT, Program
 from lib.victim import Victim, failed, plan_names
 
 DUMP = plan_names("dump", "-t", "1", "-D", "/")
@@ -84,3 +85,16 @@ def test_dump(step, tmp_path, tidy):
     host.wait_until(lambda: all(now > old for n, (old, now) in enumerate(zip(start[1:16], victim.board()[1:16])) if n != 7),
                     "the others go on")
     host.kill_children()
+
+
+def test_unread_bytes_of_a_terminal_outlive_the_tool(tmp_path, tidy):
+    """The tool is killed while they are taken out: whoever took them puts them back."""
+    program = Program(BUILT / "tty-unread", tmp_path / "program")
+    assert program.wait_ready(), program.result()
+    run_dir = tmp_path / "run"
+    run_dir.mkdir(mode=0o700)
+    images = Images(tmp_path / "images")
+    images.dump(program.pid, expect=-signal.SIGKILL, env={"CRIU_RUN_DIR": run_dir, "CRIU_FAIL_STEP": "task-tty:kill"})
+    host.wait_until(lambda: (host.reap(), host.children(os.getpid()) == [program.pid])[1], "whoever took them ends")
+    assert not list(images.folder.iterdir()) and not list(run_dir.iterdir())
+    program.verify()

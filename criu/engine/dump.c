@@ -220,10 +220,14 @@ static const struct step dump_steps[] = {
 	{.name = "go-on", .run = decide, .is_final = true},
 };
 
+/* Within steps, where the tool may be killed at a bad moment. */
+static const char *const dump_points[] = {"task-tty", NULL};
+
 static const struct plan dump_plan = {
 	.name = "dump",
 	.steps = dump_steps,
 	.n_steps = ARRAY_SIZE(dump_steps),
+	.points = dump_points,
 	.check = tree_check_alive,
 };
 

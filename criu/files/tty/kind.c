@@ -6,13 +6,11 @@
  * locks, session and foreground process group, and for pairs in the tree what was not read yet
  * (tty-data.img). A terminal whose other end is outside of the tree is accepted with --shell-job;
  * on restore the tool's own terminal takes its place. Needs: tasks, sessions and process groups;
- * slaves need their master. Tests: test/cr/tty-*.c
+ * slaves need their master. Tests: test/cr/tty-*.c, test/test_terminal.py
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "cr.h"
@@ -89,44 +87,6 @@ static int tty_dump(struct cr *cr, struct file *file, FileEntry *entry)
 	return 0;
 }
 
-/*
- * What waits to be read at this end. It cannot be looked at without taking it out, so it is put
- * back at once through the other end, with settings that let it pass as it is; the tree is frozen
- * and sees nothing of that.
- */
-static int take_unread(struct cr *cr, const struct tty_info *info, int fd, int other, char **ret,
-		       int *ret_n)
-{
-	struct termios saved, raw;
-	_cleanup_free_ char *buf = NULL;
-	int n, err;
-
-	if (ioctl(fd, TIOCINQ, &n) < 0)
-		return log_err(cr, -errno, "tty %u: ask how much is unread", info->entry->id);
-	if (!n) {
-		*ret_n = 0;
-		return 0;
-	}
-	buf = xmalloc(n);
-	if (tcgetattr(fd, &saved) < 0)
-		return log_err(cr, -errno, "tty %u: get its settings", info->entry->id);
-	n = read(fd, buf, n);
-	if (n < 0)
-		return log_err(cr, -errno, "tty %u: read what is unread", info->entry->id);
-	raw = saved;
-	cfmakeraw(&raw);
-	if (tcsetattr(fd, TCSANOW, &raw) < 0)
-		return log_err(cr, -errno, "tty %u: let bytes pass", info->entry->id);
-	err = write_all(other, buf, n);
-	if (tcsetattr(fd, TCSANOW, &saved) < 0 && !err)
-		err = -errno;
-	if (err)
-		return log_err(cr, err, "tty %u: put back what was unread", info->entry->id);
-	*ret = TAKE_PTR(buf);
-	*ret_n = n;
-	return 0;
-}
-
 static int dump_data(struct cr *cr, struct tty_info *info)
 {
 	TtyDataEntry e = TTY_DATA_ENTRY__INIT;
@@ -139,7 +99,7 @@ static int dump_data(struct cr *cr, struct tty_info *info)
 	if (!err)
 		err = file_borrow_fd(cr, &info->peer->first->file, &other);
 	if (!err)
-		err = take_unread(cr, info, fd, other, &buf, &n);
+		err = tty_take_unread(cr, info, fd, other, &buf, &n);
 	if (err || !n)
 		return err;
 	e.tty_id = info->entry->id;

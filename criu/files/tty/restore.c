@@ -411,20 +411,18 @@ static void from_entry(struct termios *t, const TermiosEntry *e)
 	memcpy(t->c_cc, e->c_cc, MIN(sizeof(t->c_cc), e->n_c_cc * sizeof(*e->c_cc)));
 }
 
-/* Bytes that were unread at this end are written at the other, with settings that let them pass. */
-static int put_unread(struct cr *cr, const struct tty_info *info, int other)
+/* Bytes that were unread at this end (fd) are written at the other. */
+static int put_unread(struct cr *cr, const struct tty_info *info, int fd, int other)
 {
-	struct termios raw;
+	const TtyInfoEntry *e = info->entry->termios ? info->entry : info->peer->entry;
+	struct termios t;
 	int err;
 
-	if (!info->data)
+	if (!info->data || !info->data->data.len || !e->termios)
 		return 0;
-	if (tcgetattr(other, &raw) < 0)
-		return log_err(cr, -errno, "terminal %u: get its settings", info->entry->id);
-	cfmakeraw(&raw);
-	if (tcsetattr(other, TCSANOW, &raw) < 0)
-		return log_err(cr, -errno, "terminal %u: let bytes pass", info->entry->id);
-	err = write_all(other, info->data->data.data, info->data->data.len);
+	from_entry(&t, e->termios);
+	err = tty_put_unread(fd, other, info->is_master, &t, (const char *)info->data->data.data,
+			     (int)info->data->data.len);
 	return err ? log_err(cr, err, "terminal %u: put back what was unread", info->entry->id) : 0;
 }
 
@@ -470,9 +468,9 @@ static int resume_pair(struct cr *cr, struct tty_info *master, int fd)
 
 	err = open_slave(cr, slave, O_RDWR, &slave_fd);
 	if (!err)
-		err = put_unread(cr, slave, fd);
+		err = put_unread(cr, slave, slave_fd, fd);
 	if (!err)
-		err = put_unread(cr, master, slave_fd);
+		err = put_unread(cr, master, fd, slave_fd);
 	if (!err)
 		err = set_settings(cr, slave->entry->termios ? slave->entry : master->entry,
 				   slave_fd);

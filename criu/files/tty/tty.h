@@ -3,6 +3,8 @@
 #ifndef CRIU_FILES_TTY_TTY_H
 #define CRIU_FILES_TTY_TTY_H
 
+#include <termios.h>
+
 #include "files/files-priv.h"
 #include "images/tty.pb-c.h"
 
@@ -57,6 +59,17 @@ static inline bool tty_is_pty(const struct tty_info *info)
 /* collect.c */
 bool tty_match(const struct fd_facts *facts);
 int tty_collect(struct cr *cr, struct file *file);
+
+/*
+ * unread.c: what waits to be read at this end (fd) of a pair, which stays there; other is the other
+ * end. *ret, to be freed, and *ret_n are left alone where there is nothing. 0 or -errno, logged.
+ */
+int tty_take_unread(struct cr *cr, const struct tty_info *info, int fd, int other, char **ret,
+		    int *ret_n);
+/* Has bytes wait at an end where none do, through the other end; the pair has these settings then.
+ * 0 or -errno, unlogged. */
+int tty_put_unread(int fd, int other, bool to_master, const struct termios *settings,
+		   const char *bytes, int n);
 
 /* restore.c */
 int tty_load(struct cr *cr, struct file *file);
