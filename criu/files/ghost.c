@@ -25,6 +25,7 @@
 #include "images/lib/image.h"
 #include "task/task.h"
 #include "util/alloc.h"
+#include "util/extents.h"
 #include "util/futex.h"
 #include "util/hash.h"
 #include "util/log.h"
@@ -159,30 +160,31 @@ int ghost_collect(struct cr *cr, struct reg_file *reg, struct ghost **ret)
 	return 0;
 }
 
-static int dump_chunks(struct image *img, int fd, off_t size)
+static int dump_chunks(struct cr *cr, struct image *img, struct ghost *ghost)
 {
-	off_t start = 0, end;
-	int err;
+	struct extents extents = {ghost->fd, ghost->st.st_size, cr->opts->ghost_fiemap};
+	off_t start, end = 0;
+	int ret;
 
-	while (start < size) {
+	while ((ret = extents_next(&extents, end, &start, &end)) > 0) {
 		GhostChunkEntry e = GHOST_CHUNK_ENTRY__INIT;
 
-		start = lseek(fd, start, SEEK_DATA);
-		if (start < 0)
-			return errno == ENXIO ? 0 : -errno;
-		end = lseek(fd, start, SEEK_HOLE);
-		if (end < 0 || lseek(fd, start, SEEK_SET) < 0)
+		if (lseek(ghost->fd, start, SEEK_SET) < 0)
 			return -errno;
 		e.off = start;
 		e.len = end - start;
-		err = image_write(img, &e.base);
-		if (!err)
-			err = image_copy_from(img, fd, e.len, NULL);
-		if (err)
-			return err;
-		start = end;
+		ret = image_write(img, &e.base);
+		if (!ret)
+			ret = image_copy_from(img, ghost->fd, e.len, NULL);
+		if (ret)
+			return ret;
 	}
-	return 0;
+	if (cr->opts->ghost_fiemap && !extents.fiemap)
+		log_debug(cr,
+			  "ghost %#x: its file system has no map of extents, holes are found "
+			  "by lseek",
+			  ghost->id);
+	return ret;
 }
 
 static int ghost_dump(struct cr *cr, struct ghost *ghost)
@@ -220,7 +222,7 @@ static int ghost_dump(struct cr *cr, struct ghost *ghost)
 	if (!err)
 		err = image_write(img, &e.base);
 	if (!err && ghost->fd >= 0)
-		err = e.chunks ? dump_chunks(img, ghost->fd, st->st_size)
+		err = e.chunks ? dump_chunks(cr, img, ghost)
 			       : image_copy_from(img, ghost->fd, st->st_size, NULL);
 	if (!err)
 		err = image_close(TAKE_PTR(img));
