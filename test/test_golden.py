@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from lib.criu import CRIU, TOP
+from lib import written
 from lib.golden import Comparison
 
 GOLDEN = Path(os.environ.get("CRIU_GOLDEN", TOP.parent / "shared/golden"))
+DEBIAN = Path("/usr/bin/crit")
 PLACE = Path("/opt/criu-golden")
 ROUND = ["counter", "threads", "tree", "memory", "fds", "signals", "creds"]
 ONCE = ["chain", "predump", "uids", "tty"]
@@ -94,3 +96,27 @@ def test_fields(case, golden, folder, tidy):
             break
     comparison.all()
     assert not comparison.different, f"{len(comparison.different)} fields differ:\n" + "\n".join(comparison.different)
+
+
+@pytest.mark.parametrize("case", ROUND)
+def test_written(case, golden, folder, tidy):
+    """What lib/written.py asks for is in golden's images, and so it is in ours; Debian's decoder reads ours as our own does."""
+    ours = folder / "ours"
+    ours.mkdir()
+    check(golden, folder, case, dump_to=ours)
+    faults = written.faults(meta(golden, case)[0]) + written.faults(ours)
+    if DEBIAN.exists():
+        faults += written.debian_differs(ours)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason=f"{DEBIAN} is not installed")
+def test_crit_of_debian(golden, folder, tidy):
+    """The command itself, on every image of one case."""
+    ours = folder / "ours"
+    ours.mkdir()
+    check(golden, folder, "fds", dump_to=ours)
+    for path in ours.glob("*.img"):
+        if not path.name.startswith("pages-"):
+            done = subprocess.run([DEBIAN, "decode", "-i", path], capture_output=True, text=True, check=False)
+            assert done.returncode == 0 and done.stdout, f"{path.name}: {done.stderr}"
