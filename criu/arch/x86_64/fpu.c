@@ -8,6 +8,7 @@
 #include "arch/x86_64/fpu.h"
 
 #include <cpuid.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "images/core-x86.pb-c.h"
@@ -15,6 +16,8 @@
 
 /* Bytes 464..471 of the FXSAVE area: what the kernel enabled, XCR0. */
 #define XCR0_OFFSET 464
+/* CPUID leaf 7, register ECX: CET shadow stacks. */
+#define CPUID_7_ECX_SHSTK (1u << 7)
 
 /* struct fxregs_state, the first 416 bytes that have a meaning. */
 struct fxsave {
@@ -53,6 +56,22 @@ static const uint8_t *component(const uint8_t *area, size_t size, uint64_t xcr0,
 	return area + at;
 }
 
+static bool cpu_has_shadow_stacks(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c & CPUID_7_ECX_SHSTK;
+}
+
+/* Off: a task that has a shadow stack is refused before. Written where the CPU could have one. */
+static UserX86CetEntry *cet_to_message(void)
+{
+	UserX86CetEntry *cet = xmalloc(sizeof(*cet));
+
+	user_x86_cet_entry__init(cet);
+	return cet;
+}
+
 static UserX86XsaveEntry *xsave_to_message(const uint8_t *area, size_t size,
 					   const struct xsave_layout *layout)
 {
@@ -83,6 +102,8 @@ static UserX86XsaveEntry *xsave_to_message(const uint8_t *area, size_t size,
 	at = component(area, size, xcr0, layout, XSAVE_PKRU, 8);
 	if (at)
 		xsave->pkru = words(at, 8, 4, &xsave->n_pkru);
+	if (cpu_has_shadow_stacks())
+		xsave->cet = cet_to_message();
 	return xsave;
 }
 
