@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -33,6 +34,7 @@
 #include "run.h"
 #include "state/sched.h"
 #include "task/restore.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 #ifndef PTRACE_O_SUSPEND_SECCOMP
@@ -277,6 +279,26 @@ static char state_of(const struct task *task)
 	return dir >= 0 && proc_read_stat(dir, &stat) == 0 ? stat.state : 'X';
 }
 
+/*
+ * A process is in the state of a stopped one just before its parent is sent the signal that says
+ * so. It has been sent when no thread is on a CPU any more, which is what this file waits for.
+ */
+static bool is_at_rest(const struct task *task)
+{
+	_cleanup_close_ int dir = proc_open(task->host_pid);
+	const struct thread *thread;
+
+	task_for_each_thread (thread, task) {
+		char name[64], text[256] = "";
+
+		snprintf(name, sizeof(name), "task/%d/syscall", thread->host_tid);
+		(void)fd_read_file_into(dir, name, text, sizeof(text));
+		if (strncmp(text, "running", 7) == 0)
+			return false;
+	}
+	return true;
+}
+
 /* 0 once it has stopped, -ETIMEDOUT, or -ESRCH if it is dead. */
 static int wait_stopped(const struct task *task)
 {
@@ -285,7 +307,7 @@ static int wait_stopped(const struct task *task)
 	for (int i = 0; i < STOP_TRIES; i++) {
 		char state = state_of(task);
 
-		if (state == 'T')
+		if (state == 'T' && is_at_rest(task))
 			return 0;
 		if (state == 'Z' || state == 'X')
 			return -ESRCH;

@@ -15,8 +15,11 @@ enum { PLAIN, TERMINAL, PARENT, CHILD, THREADS, N };
 static volatile pid_t *pids;
 static volatile int *counts;
 
+static volatile int n_signals;
+
 static void on_sigchld(int signo)
 {
+	n_signals++;
 }
 
 static void count(int index)
@@ -69,10 +72,13 @@ static char state_of(pid_t pid)
 	return strrchr(text, ')')[2];
 }
 
+/* It is in that state before its parent is told; and of the child's child we are not. */
 static void stop(int index, int signo)
 {
+	int before = n_signals;
+
 	crtest_must(kill(pids[index], signo));
-	while (state_of(pids[index]) != 'T')
+	while (state_of(pids[index]) != 'T' || (index != CHILD && n_signals == before))
 		crtest_sleep_ms(1);
 }
 
@@ -113,7 +119,9 @@ int main(int argc, char **argv)
 	stop(CHILD, SIGSTOP);
 	stop(PARENT, SIGSTOP);
 	stop(THREADS, SIGSTOP);
+	crtest_equal("signals of children before", n_signals, 4);
 	crtest_wait();
+	crtest_equal("signals of children", n_signals, 4);
 	check(PLAIN, SIGSTOP);
 	check(TERMINAL, SIGTSTP);
 	check(CHILD, SIGSTOP);
