@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.criu import Images
+from lib.program import BUILT, Program
+
 CRIT = Path(__file__).resolve().parents[1] / "build/bin/crit"
 FOWN = {"uid": 0, "euid": 0, "signum": 0, "pid_type": 0, "pid": 0}
 DESC = {"key": 1, "uid": 0, "gid": 0, "cuid": 0, "cgid": 0, "mode": 384, "id": 0}
@@ -103,6 +106,23 @@ def test_an_edited_image_is_no_longer_checked(folder):
     crit("encode", "-o", folder / "fs-1.img", data=b'{"magic": "FS", "entries": [{"cwd_id": 1, "root_id": 2}]}')
     left = json.loads(crit("decode", "-i", folder / "digests-0"))
     assert left["entries"] == digests["entries"][1:]
+
+
+def test_an_edited_inventory_is_checked_anew(folder):
+    """The digests of a dump end with its: without it they would not be whole."""
+    program = Program(BUILT / "counter-plain", folder / "program")
+    images = Images(folder / "images")
+    assert program.wait_ready()
+    images.dump(program.pid)
+    program.wait_gone()
+    program.forget_end()
+    inventory, digests = images.folder / "inventory.img", images.folder / "digests-0"
+    facts = json.loads(crit("decode", "-i", inventory))
+    facts["entries"][0]["dump_criu_run_id"] = "another"
+    crit("encode", "-o", inventory, data=json.dumps(facts).encode())
+    assert json.loads(crit("decode", "-i", digests))["entries"][-1]["name"] == "inventory.img"
+    images.restore()
+    program.verify()
 
 
 def test_golden_images_come_back():

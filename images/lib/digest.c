@@ -3,7 +3,8 @@
  * Checksums of the images of a directory, kept in images of their own: digests-0 by a dump and
  * digests-1 by a page server that stored pages for it. A directory without them is just not
  * checked; it may come from another implementation. The names have no suffix, as those of
- * statistics: all that ends in .img is known to the decoders of CRIU 4.2.
+ * statistics: all that ends in .img is known to the decoders of CRIU 4.2. The inventory is the last
+ * in the list of a dump: one that lacks it has lost its end.
  */
 #include "images/lib/image-priv.h"
 
@@ -18,6 +19,7 @@
 #include "images/lib/crc32c.h"
 
 #define SOURCES 2
+#define OF_DUMP 0
 
 void digest_release(struct digest *digest)
 {
@@ -109,6 +111,7 @@ static int load_source(struct image_dir *dir, unsigned int source)
 	_cleanup_image_ struct image *img = NULL;
 	size_t room = dir->n_digests;
 	int err = image_open(dir, IMAGE_DIGESTS, source, &img);
+	bool is_whole = source != OF_DUMP;
 
 	while (err >= 0) {
 		DigestEntry *entry;
@@ -137,8 +140,11 @@ static int load_source(struct image_dir *dir, unsigned int source)
 		image_message_free(entry);
 		if (err < 0)
 			break;
+		is_whole |= strcmp(dir->digests[dir->n_digests].name, INVENTORY_NAME) == 0;
 		dir->digests[dir->n_digests++].source = source;
 	}
+	if (err >= 0 && !is_whole && !image_is_missing(img))
+		return image_refuse(img, -EBADMSG, "the end of the list is missing");
 	return err;
 }
 
@@ -284,6 +290,7 @@ static int save_source(struct image_dir *dir, unsigned int source, const struct 
 int image_dir_save_digests(struct image_dir *dir)
 {
 	_cleanup_free_ struct digest *list = NULL;
+	const struct digest *inventory;
 	int err = digests_load(dir);
 
 	if (err < 0 || !dir->n_digests)
@@ -295,8 +302,12 @@ int image_dir_save_digests(struct image_dir *dir)
 		size_t n = 0;
 
 		for (size_t i = 0; i < dir->n_digests; i++)
-			if (dir->digests[i].source == source)
+			if (dir->digests[i].source == source &&
+			    strcmp(dir->digests[i].name, INVENTORY_NAME) != 0)
 				list[n++] = dir->digests[i];
+		inventory = source == OF_DUMP ? digests_find(dir, INVENTORY_NAME) : NULL;
+		if (inventory)
+			list[n++] = *inventory;
 		if (n)
 			err = save_source(dir, source, list, n);
 	}

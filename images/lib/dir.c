@@ -16,7 +16,6 @@
 
 #include "images/lib/crc32c.h"
 
-#define INVENTORY_NAME     "inventory.img"
 #define INVENTORY_TMP_NAME ".inventory.img.new"
 #define PARENT_NAME        "parent"
 

@@ -26,6 +26,8 @@ struct chunks {
 	size_t n;
 };
 
+#define INVENTORY_NAME "inventory.img"
+
 /* What is known about the contents of a file: written into the digests, or read from them. */
 struct digest {
 	char name[IMAGE_NAME_MAX];

@@ -35,8 +35,18 @@ def decode(args):
         _to_json(image, sys.stdout, args.pretty)
 
 
+def _crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 def _forget_digest(path):
-    """An image that was edited is no longer what the dump wrote: its checksum goes."""
+    """An image that was edited is no longer what the dump wrote: its checksum goes. That of the inventory, without which the list
+    is not whole, is taken anew."""
     folder, name = os.path.split(os.path.abspath(path))
     for digests in os.listdir(folder):
         if not re.fullmatch(r"digests-\d+", digests) or digests == name:
@@ -46,6 +56,10 @@ def _forget_digest(path):
         kept = [entry for entry in image["entries"] if entry["name"] != name]
         if len(kept) == len(image["entries"]):
             continue
+        if name == "inventory.img":
+            with open(path, "rb") as stream:
+                data = stream.read()
+            kept.append({"name": name, "size": len(data), "crc32c": _crc32c(data)})
         data = images.dumps({"magic": image["magic"], "entries": kept})
         with open(os.path.join(folder, digests), "wb") as stream:
             stream.write(data)
