@@ -40,6 +40,10 @@ int main(int argc, char **argv)
 		_exit(crtest_child_status());
 	}
 	close(stream[1]);
+	/* Not before the child has closed its end as well: the harness looks at it now. */
+	snprintf(text, sizeof(text), "/proc/%d/fd/%d", pid, stream[0]);
+	while (access(text, F_OK) == 0)
+		crtest_sleep_ms(1);
 
 	crtest_wait();
 
