@@ -13,10 +13,15 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, Images
+from lib.criu import CRIU, TOP, Images
 from lib.program import BUILT, Program
 
 COUNTER = BUILT / "counter-plain"
+CRIT = TOP / "build/bin/crit"
+
+
+def crit(*args, data=None):
+    return subprocess.run([CRIT, *args], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 @pytest.fixture
@@ -308,4 +313,37 @@ def test_few_descriptors(counter, images):
     if host.name(counter.pid) == "gone":
         assert "Too many open files" in log
         images.restore(preexec_fn=few(20))
+    counter.verify()
+
+
+def test_cpu_image(counter, images):
+    """--cpu-cap notes what the CPU can do, and restore compares before anything exists."""
+    dumped(counter, images, "--cpu-cap")
+    image = images.folder / "cpuinfo.img"
+    entry = json.loads(crit("decode", "-i", image))["entries"][0]["x86_entry"][0]
+    assert entry["capability_ver"] == 2 and len(entry["capability"]) == 19
+    assert entry["model_id"] in Path("/proc/cpuinfo").read_text()
+    kept = image.read_bytes()
+
+    other = json.loads(crit("decode", "-i", image))
+    other["entries"][0]["x86_entry"][0]["stepping"] += 1
+    crit("encode", "-o", image, data=json.dumps(other).encode())
+    assert "cpuinfo.img: another CPU" in images.restore("--cpu-cap=cpu", expect=1)
+    other["entries"][0]["x86_entry"][0]["capability"][0] |= 1 << 31 | 1 << 30
+    other["entries"][0]["x86_entry"][0]["capability"][1] |= 1 << 31
+    crit("encode", "-o", image, data=json.dumps(other).encode())
+    assert "field capability: had" in images.restore("--cpu-cap=ins", expect=1)
+    image.unlink()
+    assert "cpuinfo.img" in images.restore("--cpu-cap", expect=1)
+    assert not host.children(os.getpid())
+
+    image.write_bytes(kept)
+    images.restore("--cpu-cap")
+    counter.verify()
+
+
+def test_without_cpu_image(counter, images):
+    dumped(counter, images, "--cpu-cap=none")
+    assert not (images.folder / "cpuinfo.img").exists()
+    images.restore("--cpu-cap=none")
     counter.verify()

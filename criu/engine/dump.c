@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "arch/cpuinfo.h"
 #include "compel/base/bits.h"
 #include "cr.h"
 #include "engine/dump-tasks.h"
@@ -214,6 +215,7 @@ static const struct step dump_steps[] = {
 	{.name = "resume", .run = resume_early},
 	{.name = "cores", .run = dump_write_cores},
 	{.name = "tree", .run = dump_write_tree},
+	{.name = "cpu", .run = cpuinfo_dump},
 	/* Now it is a complete dump; the tree may be killed only after this. */
 	{.name = "inventory", .run = inventory_dump},
 	{.name = "post-dump-scripts", .run = post_dump_scripts},

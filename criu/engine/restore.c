@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "arch/cpuinfo.h"
 #include "compel/base/bits.h"
 #include "cr.h"
 #include "engine/engine.h"
@@ -237,6 +238,7 @@ static const struct step restore_steps[] = {
 	{.name = "options", .run = begin},
 	{.name = "guardian", .run = guardian_start, .undo = guardian_undo, .done = guardian_commit},
 	{.name = "inventory", .run = restore_load_inventory},
+	{.name = "cpu", .run = cpuinfo_check},
 	{.name = "tree", .run = restore_load_tree},
 	/* Mappings name files, so these come first; files name memfds, which are memory's. */
 	{.name = "load-files", .run = load_files},
@@ -293,6 +295,7 @@ static int print_tree(struct cr *cr)
 static const struct step dry_steps[] = {
 	{.name = "options", .run = begin},
 	{.name = "inventory", .run = restore_load_inventory},
+	{.name = "cpu", .run = cpuinfo_check},
 	{.name = "tree", .run = restore_load_tree},
 	{.name = "load-files", .run = load_files},
 	{.name = "load-memory", .run = load_memory},
