@@ -33,7 +33,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 
-.PHONY: bench all unit unit-build clean help format install check-style check-layers check-state lint
+.PHONY: bench all unit unit-build clean help format install check-style check-layers check-state check-clang lint
 .SECONDARY:
 .DELETE_ON_ERROR:
 all:
@@ -158,6 +158,11 @@ check-layers check-style check-state: check-%:
 
 check-state: all
 
+# What the other compiler warns of, without making anything.
+check-clang: $(generated)
+	$(Q)printf '%s\n' $(filter-out $(B)/%,$(wildcard $(host-src) $(criu-main))) | \
+		xargs -P$$(nproc) -n16 clang $(ALL_CFLAGS) -fsyntax-only
+
 lint: all
 	$(Q)scripts/lint
 
@@ -175,6 +180,7 @@ help:
 	@echo 'test-programs  build the programs of test/cr, which pytest dumps and restores (scripts/check runs all tests)'
 	@echo 'check-layers   includes point down only        check-style  sizes, licences, layout'
 	@echo 'check-state    no mutable file-scope variables lint         clang-tidy and cppcheck'
+	@echo 'check-clang    what clang warns of, without building'
 	@echo 'format         lay the sources out with clang-format'
 	@echo 'install        to DESTDIR, below PREFIX (/usr/local)'
 	@echo 'clean          remove build/'

@@ -21,12 +21,12 @@
 /* How much of the map one call asks for. */
 #define BATCH 64
 
-struct map {
+union map {
 	struct fiemap head;
-	struct fiemap_extent extents[BATCH];
+	char room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
 };
 
-static int ask(const struct extents *e, off_t from, struct map *map)
+static int ask(const struct extents *e, off_t from, union map *map)
 {
 	memset(&map->head, 0, sizeof(map->head));
 	map->head.fm_start = from;
@@ -45,7 +45,7 @@ static bool has_no_map(int err)
 static int next_by_map(const struct extents *e, off_t from, off_t *ret_start, off_t *ret_end)
 {
 	off_t start = -1, end = from;
-	struct map map;
+	union map map;
 
 	for (;;) {
 		int err = ask(e, end, &map);
@@ -53,7 +53,7 @@ static int next_by_map(const struct extents *e, off_t from, off_t *ret_start, of
 		if (err < 0)
 			return err;
 		for (uint32_t i = 0; i < map.head.fm_mapped_extents; i++) {
-			const struct fiemap_extent *x = &map.extents[i];
+			const struct fiemap_extent *x = &map.head.fm_extents[i];
 
 			if (start >= 0 && (off_t)x->fe_logical > end)
 				goto out;

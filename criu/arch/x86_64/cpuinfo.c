@@ -33,11 +33,11 @@ static const struct {
 	enum cpuid_register reg;
 	uint32_t subleaf;
 } words[N_WORDS] = {
-	[0] = {0x1, EDX},         [1] = {0x80000001, EDX},  [2] = {0x80860001, EDX},
-	[4] = {0x1, ECX},         [5] = {0xc0000001, EDX},  [6] = {0x80000001, ECX},
-	[9] = {0x7, EBX},         [10] = {0xd, EAX, 1},     [12] = {0x7, EAX, 1},
-	[13] = {0x80000008, EBX}, [14] = {0x6, EAX},        [15] = {0x8000000a, EDX},
-	[16] = {0x7, ECX},        [17] = {0x80000007, EBX}, [18] = {0x7, EDX},
+	[0] = {0x1, EDX, 0},         [1] = {0x80000001, EDX, 0},  [2] = {0x80860001, EDX, 0},
+	[4] = {0x1, ECX, 0},         [5] = {0xc0000001, EDX, 0},  [6] = {0x80000001, ECX, 0},
+	[9] = {0x7, EBX, 0},         [10] = {0xd, EAX, 1},        [12] = {0x7, EAX, 1},
+	[13] = {0x80000008, EBX, 0}, [14] = {0x6, EAX, 0},        [15] = {0x8000000a, EDX, 0},
+	[16] = {0x7, ECX, 0},        [17] = {0x80000007, EBX, 0}, [18] = {0x7, EDX, 0},
 };
 
 /* What programs can use, by word and bit. */
@@ -146,15 +146,21 @@ static const struct {
 	{18, 25, CPU_CAP_INS, "amx_int8"},
 };
 
+/* The highest leaf of the range that begins with leaf; headers differ in its sign. */
+static uint32_t highest_leaf(uint32_t leaf)
+{
+	return (uint32_t)__get_cpuid_max(leaf, NULL);
+}
+
 static uint32_t read_word(size_t i)
 {
 	uint32_t r[5] = {0};
 	const uint32_t leaf = words[i].leaf;
 
 	/* A range of leaves that the CPU does not have answers with those of another one. */
-	if (!leaf || __get_cpuid_max(leaf & 0xffff0000, NULL) < leaf)
+	if (!leaf || highest_leaf(leaf & 0xffff0000) < leaf)
 		return 0;
-	if (leaf >= 0x80860000 && __get_cpuid_max(leaf & 0xffff0000, NULL) > leaf + 0xffff)
+	if (leaf >= 0x80860000 && highest_leaf(leaf & 0xffff0000) > leaf + 0xffff)
 		return 0;
 	__cpuid_count(leaf, words[i].subleaf, r[EAX], r[EBX], r[ECX], r[EDX]);
 	return r[words[i].reg];
@@ -187,7 +193,7 @@ static void get_name(CpuinfoX86Entry *e)
 {
 	uint32_t text[13] = {0};
 
-	if (__get_cpuid_max(0x80000000, NULL) < 0x80000004)
+	if (highest_leaf(0x80000000) < 0x80000004)
 		return;
 	for (uint32_t i = 0; i < 3; i++)
 		__cpuid(0x80000002 + i, text[4 * i], text[4 * i + 1], text[4 * i + 2],
