@@ -5,6 +5,16 @@
 
 #include <sys/socket.h>
 
+/* The harness looks at the tree now. */
+static void wait_until_closed(pid_t pid, int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	while (access(path, F_OK) == 0)
+		crtest_sleep_ms(1);
+}
+
 int main(int argc, char **argv)
 {
 	int stream[2], dgram[2], seq[2], half[2], shut[2], size = 50000, n;
@@ -40,10 +50,7 @@ int main(int argc, char **argv)
 		_exit(crtest_child_status());
 	}
 	close(stream[1]);
-	/* Not before the child has closed its end as well: the harness looks at it now. */
-	snprintf(text, sizeof(text), "/proc/%d/fd/%d", pid, stream[0]);
-	while (access(text, F_OK) == 0)
-		crtest_sleep_ms(1);
+	wait_until_closed(pid, stream[0]);
 
 	crtest_wait();
 
