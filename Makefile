@@ -104,7 +104,7 @@ programs += $(B)/bin/criu
 $(B)/bin/criu: $(call obj,$(criu-main)) $(B)/obj/libhost.a $(B)/lib/libcompel.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -Wl,-u,criu_error -Wl,-u,add_inventory_plugin -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDLIBS)
 endif
 
 # test/unit/<folder>/test-x.c becomes build/unit/<folder>/test-x.

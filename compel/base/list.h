@@ -68,6 +68,10 @@ static inline void list_del(struct list *node)
 	for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head); \
 	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
 
+#define list_for_each_entry_reverse(pos, head, member)                                         \
+	for (pos = list_entry((head)->prev, __typeof__(*pos), member); &pos->member != (head); \
+	     pos = list_entry(pos->member.prev, __typeof__(*pos), member))
+
 #define list_for_each_entry_safe(pos, after, head, member)                  \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member),      \
 	    after = list_entry(pos->member.next, __typeof__(*pos), member); \

@@ -45,5 +45,6 @@ int cmd_dump(struct cr *cr);
 int cmd_restore(struct cr *cr);
 int cmd_check(struct cr *cr);
 int cmd_recover(struct cr *cr);
+int cmd_plugin(struct cr *cr);
 
 #endif

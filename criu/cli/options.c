@@ -178,8 +178,6 @@ static int external_check(struct cr *cr, const struct options *opts)
 /* What is accepted with some values only, or without effect. */
 static int values_check(struct cr *cr, const struct options *opts)
 {
-	if (option_is_given(opts, option_find("libdir")))
-		log_warn(cr, "--libdir %s: plugins are not loaded by this version", opts->libdir);
 	return external_check(cr, opts);
 }
 

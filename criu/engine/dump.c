@@ -14,6 +14,7 @@
 #include "arch/cpuinfo.h"
 #include "compel/base/bits.h"
 #include "cr.h"
+#include "engine/devices.h"
 #include "engine/dump-tasks.h"
 #include "engine/engine.h"
 #include "engine/guardian.h"
@@ -26,6 +27,8 @@
 #include "kernel/features.h"
 #include "mem/mem.h"
 #include "options.h"
+#include "plugin/legacy.h"
+#include "plugin/plugin.h"
 #include "run.h"
 #include "state/lsm.h"
 #include "task/dump.h"
@@ -111,14 +114,18 @@ static int pre_dump_scripts(struct cr *cr)
 
 static void thaw(struct cr *cr)
 {
+	/* They are told while the tasks still stand. */
+	legacy_exit(cr, -1);
 	if (cr->dump && !cr->dump->goes_on)
 		tree_thaw(cr, 0);
 }
 
-/* Scripts of the moment after the dump are promised a tree that stands still. */
+/* Scripts of the moment after the dump are promised a tree that stands still, and plugins that
+ * nothing fails any more when they hear that it goes on. */
 static bool resumes_early(const struct cr *cr)
 {
-	return cr->opts->leave_running && cr->opts->action_script.n == 0;
+	return cr->opts->leave_running && cr->opts->action_script.n == 0 &&
+	       !plugins_are_loaded(cr);
 }
 
 static int resume_early(struct cr *cr)
@@ -173,6 +180,7 @@ static int decide(struct cr *cr)
 	const bool is_kept = cr->dump->script_status || cr->opts->leave_running ||
 			     cr->opts->leave_stopped;
 
+	legacy_exit(cr, cr->dump->script_status ? -1 : 0);
 	/* It may have been let go of early. */
 	if (!cr->dump->goes_on && is_kept)
 		let_go(cr);
@@ -195,8 +203,12 @@ static const struct step dump_steps[] = {
 	{.name = "prepare", .run = prepare},
 	/* Refuses what cannot be dumped before a script is told that there will be a dump. */
 	{.name = "list", .run = tree_list},
+	{.name = "plugins", .run = devices_load},
+	{.name = "probe", .run = devices_probe},
 	{.name = "pre-dump-scripts", .run = pre_dump_scripts},
-	{.name = "freeze", .run = tree_freeze, .undo = thaw},
+	/* While every task runs: a device may need them all to become quiet. */
+	{.name = "pause-devices", .run = devices_pause, .undo = devices_unpause},
+	{.name = "freeze", .run = devices_freeze, .undo = thaw},
 	{.name = "collect", .run = dump_collect},
 	/* Tables of descriptors are told apart by their ids. */
 	{.name = "ids", .run = kobj_ids_collect},
@@ -206,11 +218,20 @@ static const struct step dump_steps[] = {
 	/* After all that can refuse the tree, so that it is not entered in vain; out of it before
 	   its memory is read. */
 	{.name = "parasite", .run = parasite_ask, .undo = parasite_cure},
+	/* No device is read before all are quiet. */
+	{.name = "pre-dump-devices", .run = devices_pre_dump, .undo = devices_abort_dump},
+	{.name = "devices", .run = devices_dump_first},
 	{.name = "memory", .run = mem_dump_pages},
+	{.name = "devices-after-memory", .run = devices_dump_before_files},
 	{.name = "files", .run = files_dump},
+	{.name = "devices-after-files", .run = devices_dump_before_mappings},
 	{.name = "mappings", .run = dump_write_mms},
 	/* Files and pages may have found more of them. */
 	{.name = "memfds", .run = mem_dump_memfd},
+	{.name = "devices-after-mappings", .run = devices_dump_rest},
+	{.name = "post-dump-devices", .run = devices_post_dump},
+	/* Closing hooks may still have had something to keep. */
+	{.name = "plugin-image", .run = devices_dump_image},
 	/* From here on nothing looks at a task: what is still to be written is in memory. */
 	{.name = "resume", .run = resume_early},
 	{.name = "cores", .run = dump_write_cores},
@@ -220,6 +241,8 @@ static const struct step dump_steps[] = {
 	{.name = "inventory", .run = inventory_dump},
 	{.name = "post-dump-scripts", .run = post_dump_scripts},
 	{.name = "go-on", .run = decide, .is_final = true},
+	/* Now it is known what became of the tree. */
+	{.name = "resume-devices", .run = devices_resume, .is_final = true},
 };
 
 /* Within steps, where the tool may be killed at a bad moment. */
@@ -237,11 +260,15 @@ static const struct step dry_steps[] = {
 	{.name = "guardian", .run = guardian_start, .undo = guardian_undo, .done = guardian_commit},
 	{.name = "prepare", .run = prepare},
 	{.name = "list", .run = tree_list},
+	{.name = "plugins", .run = devices_load},
+	{.name = "probe", .run = devices_probe},
 	{.name = "freeze", .run = tree_freeze, .undo = thaw, .done = thaw},
 	{.name = "collect", .run = dump_collect},
 	{.name = "ids", .run = kobj_ids_collect},
 	{.name = "files-collect", .run = files_collect},
+	{.name = "mapped-files", .run = mem_link_files},
 	{.name = "print", .run = dump_print},
+	{.name = "print-devices", .run = devices_print},
 };
 
 static const struct plan dry_plan = {
@@ -264,7 +291,8 @@ int engine_dump(struct cr *cr)
 	if (err == 0 && !cr->opts->dry_run)
 		(void)stats_write(cr, STATS_OF_DUMP);
 	if (err == 0)
-		err = cr->dump->script_status;
+		err = cr->dump->script_status ? cr->dump->script_status : cr->dump->resume_error;
+	plugins_free(cr);
 	mem_free(cr);
 	files_free(cr);
 	dump_free(cr);

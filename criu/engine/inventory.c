@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "images/inventory.pb-c.h"
 #include "images/lib/image.h"
 #include "mem/mem.h"
 #include "options.h"
+#include "plugin/plugin.h"
 #include "task/dump.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -51,11 +53,14 @@ int inventory_dump(struct cr *cr)
 {
 	InventoryEntry entry = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
+	_cleanup_free_ const char **needed = NULL;
 	char run_id[UUID_LENGTH + 2];
 	int err = new_run_id(cr, run_id);
 
 	if (err < 0)
 		return err;
+	needed = plugins_needed(cr, &plugins.n_plugins);
+	plugins.plugins = (char **)needed;
 	entry.img_version = IMAGE_VERSION;
 	entry.has_fdinfo_per_id = entry.fdinfo_per_id = true;
 	entry.root_ids = &cr->dump->root_ids;

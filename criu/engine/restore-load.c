@@ -114,11 +114,6 @@ int restore_load_inventory(struct cr *cr)
 	fault = inventory_fault(cr, e);
 	if (fault)
 		return log_refuse(cr, -ENOTSUP, "inventory.img: %s", fault);
-	if (e->plugins_entry && e->plugins_entry->n_plugins)
-		return log_refuse(cr, -ENOTSUP,
-				  "inventory.img: the dump needs the plugin %s, and plugins cannot "
-				  "be loaded yet",
-				  e->plugins_entry->plugins[0]);
 	if (cr->opts->network_lock_given)
 		log_warn(cr, "--network-lock: the method is that of the dump");
 	return 0;

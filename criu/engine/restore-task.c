@@ -27,6 +27,7 @@
 #include "images/core.pb-c.h"
 #include "mem/mem.h"
 #include "options.h"
+#include "plugin/plugin.h"
 #include "run.h"
 #include "state/part.h"
 #include "task/restore.h"
@@ -186,9 +187,11 @@ static int process_begin(struct cr *cr, const struct seed *seed)
 		return err;
 	if (prctl(PR_SET_CHILD_SUBREAPER, seed->adopts, 0, 0, 0) < 0)
 		return log_err(cr, -errno, "pid %d: set whether it is a subreaper", seed->pid);
-	if (seed->task && task_is_alive(seed->task))
-		err = mem_restore_inherit(cr, seed->task);
-	return err;
+	if (!seed->task || !task_is_alive(seed->task))
+		return 0;
+	plugins_enter_task(cr, seed->task->pid);
+	err = plugins_task_stage(cr, seed->task->pid, CRIU_STAGE_FORKED);
+	return err ? err : mem_restore_inherit(cr, seed->task);
 }
 
 static int make_session(struct cr *cr, const struct seed *seed)
@@ -337,6 +340,8 @@ static int files_stage(struct cr *cr, struct task *task)
 {
 	int err = fault_hit(cr, "task-files");
 
+	if (!err)
+		err = plugins_task_stage(cr, task->pid, CRIU_STAGE_FILES);
 	/* /proc is where we expect it as long as the root has not changed. */
 	if (!err)
 		err = restore_parts(cr, task);
@@ -356,6 +361,13 @@ static int unregister_rseq(struct cr *cr)
 	    syscall(SYS_rseq, area, __rseq_size, RSEQ_FLAG_UNREGISTER, RSEQ_SIG) == 0)
 		return 0;
 	return log_err(cr, -errno, "rseq: unregister our own area");
+}
+
+static int mappings_stage(struct cr *cr, struct task *task)
+{
+	int err = plugins_task_stage(cr, task->pid, CRIU_STAGE_MAPPINGS);
+
+	return err ? err : mem_restore_devices(cr, task);
 }
 
 static int memory_stage(struct cr *cr, struct task *task)
@@ -378,6 +390,11 @@ static void __attribute__((noreturn)) task_run(struct cr *cr, struct task *task)
 	if (files_stage(cr, task) < 0)
 		stage_fail(cr);
 	stage_end(cr, STAGE_FILES);
+	if (plugins_are_active(cr)) {
+		if (mappings_stage(cr, task) < 0)
+			stage_fail(cr);
+		stage_end(cr, STAGE_MAPPINGS);
+	}
 	if (memory_stage(cr, task) < 0)
 		stage_fail(cr);
 	log_debug(cr, "task: goes on in the restorer");

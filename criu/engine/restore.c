@@ -15,6 +15,7 @@
 #include "arch/cpuinfo.h"
 #include "compel/base/bits.h"
 #include "cr.h"
+#include "engine/devices.h"
 #include "engine/engine.h"
 #include "engine/guardian.h"
 #include "engine/plan.h"
@@ -26,6 +27,7 @@
 #include "images/lib/image.h"
 #include "mem/mem.h"
 #include "options.h"
+#include "plugin/plugin.h"
 #include "task/restore.h"
 #include "util/log.h"
 #include "util/pool.h"
@@ -77,6 +79,8 @@ static int prepare_fork(struct cr *cr)
 
 	if (!err)
 		err = files_prepare(cr);
+	if (!err)
+		err = plugins_prepare_fork(cr, files_first_free_fd(cr));
 	/* Threads do not survive a fork, and locks that they hold would be held for ever. */
 	pool_stop(cr->pool);
 	return err;
@@ -240,17 +244,27 @@ static const struct step restore_steps[] = {
 	{.name = "inventory", .run = restore_load_inventory},
 	{.name = "cpu", .run = cpuinfo_check},
 	{.name = "tree", .run = restore_load_tree},
+	/* Before anything can be missed that only a plugin restores. */
+	{.name = "plugins", .run = devices_load_images, .undo = devices_unload},
 	/* Mappings name files, so these come first; files name memfds, which are memory's. */
 	{.name = "load-files", .run = load_files},
 	{.name = "load-memory", .run = load_memory},
 	{.name = "load-parts", .run = restore_load_parts},
+	{.name = "begin-devices",
+	 .run = devices_begin,
+	 .undo = devices_fail,
+	 .done = devices_conclude},
 	{.name = "pre-restore-scripts", .run = pre_restore_scripts},
 	{.name = "prepare-memory", .run = mem_prepare},
 	{.name = "prepare-fork", .run = prepare_fork},
 	{.name = "fork", .run = fork_stage, .undo = kill_all, .done = stop_adopting},
 	{.name = "groups", .run = groups_stage},
+	{.name = "barrier-forked", .run = devices_barrier_forked},
 	{.name = "files", .run = files_stage},
+	{.name = "barrier-files", .run = devices_barrier_files},
+	{.name = "device-mappings", .run = devices_mappings},
 	{.name = "memory", .run = memory_stage},
+	{.name = "barrier-memory", .run = devices_barrier_memory},
 	/* Not before: mappings are opened by names that are removed here. */
 	{.name = "finish-files", .run = finish_files},
 	/* Before filters are installed and credentials dropped: filters do not hold, and no death
@@ -262,6 +276,8 @@ static const struct step restore_steps[] = {
 	{.name = "registers", .run = release_prepare},
 	/* Timers that are descriptors: the later they run the better. */
 	{.name = "resume-files", .run = files_resume},
+	/* Part of success: nothing has run yet. */
+	{.name = "resume-devices", .run = devices_resume_late},
 	{.name = "pre-resume-scripts", .run = pre_resume_scripts, .is_final = true},
 	{.name = "detach", .run = detach, .is_final = true},
 	{.name = "post-resume-scripts", .run = post_resume_scripts, .is_final = true},
@@ -297,10 +313,15 @@ static const struct step dry_steps[] = {
 	{.name = "inventory", .run = restore_load_inventory},
 	{.name = "cpu", .run = cpuinfo_check},
 	{.name = "tree", .run = restore_load_tree},
+	{.name = "plugins",
+	 .run = devices_load_images,
+	 .undo = devices_unload,
+	 .done = devices_unload},
 	{.name = "load-files", .run = load_files},
 	{.name = "load-memory", .run = load_memory},
 	{.name = "load-parts", .run = restore_load_parts},
 	{.name = "print", .run = print_tree},
+	{.name = "print-devices", .run = devices_print},
 };
 
 static const struct plan dry_plan = {
@@ -326,6 +347,7 @@ int engine_restore(struct cr *cr)
 
 	if (!err)
 		block_signals();
+	plugins_free(cr);
 	files_free(cr);
 	mem_free(cr);
 	restore_free(cr);

@@ -24,6 +24,7 @@
 #include "engine/undo.h"
 #include "images/lib/image.h"
 #include "kernel/proc.h"
+#include "plugin/recover.h"
 #include "util/alloc.h"
 #include "util/fd.h"
 
@@ -385,12 +386,22 @@ static int undo_umount(const struct undo_context *context, const char *const *fi
 	return -EBUSY;
 }
 
+/* ---- plugins ---- */
+
+/* Fields: path of the plugin, its name, the record in hexadecimal digits. */
+static int undo_plugin(const struct undo_context *context, const char *const *fields)
+{
+	/* What a device knew of the processes of another boot is gone with it. */
+	return context->is_this_boot ? plugin_recover(fields[0], fields[1], fields[2]) : 0;
+}
+
 /* ---- the table ---- */
 
 static const struct undo_kind kinds[] = {
 	{"remove", 3, undo_remove, false}, {"images", 2, undo_images, false},
 	{"write", 4, undo_write, false},   {"signal", 3, undo_signal, false},
 	{"umount", 2, undo_umount, false}, {"kill-tree", 2, undo_kill_tree, true},
+	{"plugin", 3, undo_plugin, false},
 };
 
 static const struct undo_kind *kind_find(const char *name)

@@ -10,14 +10,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "cr.h"
 #include "compel/base/cleanup.h"
+#include "files/ext.h"
 #include "files/files-priv.h"
 #include "kernel/fds.h"
 #include "kernel/kcmp.h"
 #include "mem/mem.h"
+#include "plugin/legacy.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/fd.h"
@@ -105,15 +108,26 @@ static int refuse_unknown(struct cr *cr, const struct fd_facts *facts)
 static int new_description(struct cr *cr, const struct fd_facts *facts, uint32_t id,
 			   struct file **ret)
 {
-	const struct file_kind *kind = file_kind_match(facts);
+	const struct file_kind *kind;
+	struct plugin_class *class;
 	struct file *file;
+	int err;
 
+	/* Plugins first: a device may look like a regular file. */
+	err = ext_claim(cr, facts, &class);
+	if (err)
+		return err;
+	kind = class ? &file_kind_ext : file_kind_match(facts);
+	if (!kind && legacy_dumps_files(cr))
+		kind = &file_kind_ext;
 	if (!kind)
 		return refuse_unknown(cr, facts);
 	file = file_new(cr->files, kind, id);
 	file->facts = *facts;
 	file->flags = facts->flags;
 	file->pos = (uint64_t)facts->pos;
+	if (class)
+		ext_own(cr, file, class);
 	*ret = file;
 	return 0;
 }
@@ -200,6 +214,9 @@ int files_collect(struct cr *cr)
 			return err;
 	}
 
+	ext_tell_holders(cr);
+	plugins_set_borrow(cr, ext_borrow);
+
 	/* A kind may add files (the path of a fifo) behind the last; those have been collected by
 	 * whoever added them. */
 	if (list_is_empty(&files->all))
@@ -232,6 +249,27 @@ int files_add_path_of(struct cr *cr, const struct file *file, uint32_t flags, ui
 	return 0;
 }
 
+/* The facts of name below /proc/<pid>; *ret_link and facts->path_fd are the caller's. */
+static int link_facts(struct cr *cr, struct task *task, const char *name, struct fd_facts *facts,
+		      char **ret_link)
+{
+	_cleanup_free_ char *link = NULL;
+	_cleanup_close_ int fd = -1;
+	int err;
+
+	err = fd_read_link(task_proc_fd(task), name, &link);
+	if (err)
+		return log_err(cr, err, "%d: read the link %s", task->host_pid, name);
+	fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return log_err(cr, -errno, "%d: open %s (%s)", task->host_pid, name, link);
+	if (fstat(fd, &facts->st) < 0)
+		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, link);
+	facts->path_fd = TAKE_FD(fd);
+	facts->link = *ret_link = TAKE_PTR(link);
+	return 0;
+}
+
 int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		   uint32_t *ret_id)
 {
@@ -241,16 +279,10 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 	struct reg_file *reg;
 	int err;
 
-	err = fd_read_link(task_proc_fd(task), name, &link);
+	err = link_facts(cr, task, name, &facts, &link);
 	if (err)
-		return log_err(cr, err, "pid %d: read the link %s", task->host_pid, name);
-	fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return log_err(cr, -errno, "pid %d: open %s (%s)", task->host_pid, name, link);
-	if (fstat(fd, &facts.st) < 0)
-		return log_err(cr, -errno, "pid %d: stat %s (%s)", task->host_pid, name, link);
-	facts.link = link;
-	facts.path_fd = fd;
+		return err;
+	fd = facts.path_fd;
 	if (mem_memfd_match(link, &facts.st))
 		return memfd_add_mapping(cr, &facts, ret_id);
 	/* As in images of CRIU 4.2, working and root directories are entries of each task's own. */
@@ -258,6 +290,51 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 	if (err)
 		return err;
 	*ret_id = reg->file.id;
+	return 0;
+}
+
+/* As CRIU 4.2 does it: opened, unless that would call into the driver. */
+static int claim_by_legacy(struct cr *cr, struct task *task, const char *name,
+			   const struct stat *st)
+{
+	_cleanup_close_ int fd = -1;
+	int err;
+
+	if (S_ISREG(st->st_mode) || !legacy_claims_vmas(cr))
+		return 0;
+	fd = openat(task_proc_fd(task), name,
+		    (major(st->st_dev) ? O_PATH : O_RDONLY | O_NONBLOCK) | O_CLOEXEC);
+	if (fd < 0)
+		return log_err(cr, -errno, "%d: open %s for plugins", task->host_pid, name);
+	err = legacy_claim_vma(cr, fd, st);
+	return err == -ENOTSUP ? 0 : err < 0 ? err : 1;
+}
+
+int files_claim_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
+		     struct plugin_class **ret_class, uint32_t *ret_id, struct stat *ret_st)
+{
+	struct fd_facts facts = {.task = task, .fd = -1, .mnt_id = -1, .flags = flags};
+	_cleanup_free_ char *link = NULL;
+	_cleanup_close_ int fd = -1;
+	struct reg_file *reg;
+	int err;
+
+	err = link_facts(cr, task, name, &facts, &link);
+	if (err)
+		return err;
+	fd = facts.path_fd;
+	err = ext_claim(cr, &facts, ret_class);
+	if (!err && !*ret_class)
+		err = claim_by_legacy(cr, task, name, &facts.st);
+	else if (!err)
+		err = 1;
+	if (err <= 0)
+		return err;
+	err = reg_add_device(cr, &facts, flags, &reg);
+	if (err)
+		return err;
+	*ret_id = reg->file.id;
+	*ret_st = facts.st;
 	return 0;
 }
 

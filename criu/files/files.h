@@ -12,6 +12,7 @@
 #include "files/file-kind.h"
 
 struct image;
+struct plugin_class;
 
 /* A descriptor table: one for each files_id, shared by tasks that were cloned with CLONE_FILES. */
 struct fd_table {
@@ -37,6 +38,17 @@ int files_collect(struct cr *cr);
  */
 int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		   uint32_t *ret_id);
+/*
+ * Does a plugin own the file mapped as name ("map_files/a-b", opened with the access mode flags)?
+ * *ret_id is left alone if none does; else it is that of an entry for its path, which restore falls
+ * back to where the plugin gives no descriptor. *ret_class is NULL for one of the v0.2 interface.
+ * Tracing thread, after files_collect().
+ */
+int files_claim_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
+		     struct plugin_class **ret_class, uint32_t *ret_id, struct stat *ret_st);
+/* Shows plugins of the v0.2 interface the files that nobody else takes, in tree order. Refuses one
+ * that none of them takes. */
+int files_dump_legacy(struct cr *cr);
 /* Writes files.img, fdinfo-N.img, fs-N.img and what belongs to them. */
 int files_dump(struct cr *cr);
 /* The tree is about to be killed: links that the dump has made for it stay, whatever happens. */
@@ -86,6 +98,8 @@ int files_restore_task(struct cr *cr, struct task *task);
 /* In the task's process: opens file id anew for a mapping, executable, working directory… with
  * these flags. The caller closes. */
 int files_open(struct cr *cr, struct task *task, uint32_t id, uint32_t flags, int *ret_fd);
+/* The path of the file with that id, or "" where it has none. */
+const char *files_path_of(struct cr *cr, uint32_t id);
 /* cwd, root, umask of the task's process. After its files, before the blob. */
 int files_restore_fs(struct cr *cr, struct task *task);
 /* In the coordinator, when all tasks have passed their file stage: removes ghosts and other

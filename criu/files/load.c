@@ -14,8 +14,10 @@
 #include "cr.h"
 #include "options.h"
 #include "compel/base/cleanup.h"
+#include "files/ext.h"
 #include "files/files-priv.h"
 #include "images/lib/image.h"
+#include "plugin/plugin.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/log.h"
@@ -174,19 +176,57 @@ static int settle(struct cr *cr, struct file *file, unsigned *n)
 	return 0;
 }
 
+static unsigned int rank_of(struct cr *cr, const struct file *file)
+{
+	const struct plugin_class *class = ext_class(file);
+
+	return class ? plugin_class_position(class) : plugins_anchor_position(cr, ANCHOR_FILES);
+}
+
+struct ranked {
+	struct file *file;
+	unsigned int rank, within; /* within: where files of one rank are among themselves */
+};
+
+static int compare_ranks(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return x->within < y->within ? -1 : x->within > y->within;
+}
+
+/* By the order that plugins have settled on, but what a file needs comes before it all the same. */
+static struct ranked *rank_files(struct cr *cr)
+{
+	struct ranked *ranked = xcalloc(cr->files->n + 1, sizeof(*ranked));
+	struct file *file;
+	size_t n = 0;
+
+	list_for_each_entry (file, &cr->files->all, all) {
+		unsigned int within = ext_position(file);
+
+		ranked[n] = (struct ranked){file, 0, within ? within : (unsigned int)n};
+		if (plugins_are_active(cr))
+			ranked[n].rank = rank_of(cr, file);
+		n++;
+	}
+	if (plugins_are_active(cr))
+		qsort(ranked, n, sizeof(*ranked), compare_ranks);
+	return ranked;
+}
+
 static int settle_order(struct cr *cr)
 {
-	struct file *file;
+	_cleanup_free_ struct ranked *ranked = rank_files(cr);
 	unsigned n = 0;
+	int err = 0;
 
 	cr->files->order = xcalloc(cr->files->n + 1, sizeof(*cr->files->order));
-	list_for_each_entry (file, &cr->files->all, all) {
-		int err = settle(cr, file, &n);
-
-		if (err)
-			return err;
-	}
-	return 0;
+	for (size_t i = 0; i < cr->files->n && !err; i++)
+		err = settle(cr, ranked[i].file, &n);
+	return err;
 }
 
 static int link_kinds(struct cr *cr, bool is_path)
@@ -286,5 +326,9 @@ int files_load(struct cr *cr)
 		err = locks_load(cr);
 	if (!err)
 		err = link_files(cr);
-	return err ? err : settle_order(cr);
+	if (err)
+		return err;
+	ext_tell_holders(cr);
+	plugins_settle_manifest(cr);
+	return settle_order(cr);
 }

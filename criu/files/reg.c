@@ -209,6 +209,25 @@ int reg_add(struct cr *cr, const struct fd_facts *facts, uint32_t flags, uint64_
 	return 0;
 }
 
+int reg_add_device(struct cr *cr, const struct fd_facts *facts, uint32_t flags,
+		   struct reg_file **ret)
+{
+	struct reg_file *reg;
+
+	reg = (struct reg_file *)file_new(cr->files, &file_kind_reg,
+					  kcmp_ids_take(cr->files->kcmp));
+	reg->file.facts = *facts;
+	reg->file.facts.link = xstrdup(facts->link);
+	reg->file.facts.path_fd = -1;
+	reg->file.flags = flags;
+	reg->file.fown = xmalloc(sizeof(*reg->file.fown));
+	fown_entry__init(reg->file.fown);
+	reg->name = xstrdup(facts->link);
+	reg->is_device = true;
+	*ret = reg;
+	return 0;
+}
+
 static int reg_dump(struct cr *cr, struct file *file, FileEntry *entry)
 {
 	struct reg_file *reg = (struct reg_file *)file;
@@ -228,7 +247,7 @@ static int reg_dump(struct cr *cr, struct file *file, FileEntry *entry)
 		e->has_ext = true;
 		e->ext = true;
 	}
-	if (S_ISREG(st->st_mode) &&
+	if (S_ISREG(st->st_mode) && !reg->is_device &&
 	    !((file->flags & O_ACCMODE) == O_WRONLY && (file->flags & O_APPEND))) {
 		e->has_size = true;
 		e->size = st->st_size;

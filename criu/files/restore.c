@@ -386,3 +386,10 @@ int files_open(struct cr *cr, struct task *task, uint32_t id, uint32_t flags, in
 				  id, file->kind->name, task->pid);
 	return file->kind->open(cr, file, flags, ret_fd);
 }
+
+const char *files_path_of(struct cr *cr, uint32_t id)
+{
+	const struct file *file = file_find(cr, id);
+
+	return file && file->kind == &file_kind_reg ? ((const struct reg_file *)file)->name : "";
+}

@@ -18,6 +18,8 @@
 #include "files/files.h"
 #include "mem/mem-priv.h"
 #include "options.h"
+#include "plugin/legacy.h"
+#include "plugin/plugin.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/log.h"
@@ -77,6 +79,12 @@ static bool continues_vvar(const struct mm *mm, const struct vma *vma)
 	       last->end == vma->start;
 }
 
+/* Whether a plugin owns it is asked later, by the thread that may ask (mem_link_files()). */
+static bool may_be_device(const struct cr *cr)
+{
+	return plugins_are_active(cr) || legacy_claims_vmas(cr);
+}
+
 int mem_collect(struct cr *cr, struct task *task)
 {
 	struct mm *mm = task->mm = xcalloc(1, sizeof(*mm));
@@ -95,7 +103,9 @@ int mem_collect(struct cr *cr, struct task *task)
 		struct vma vma;
 		const char *why = vma_convert(facts, &vma);
 
-		if (why)
+		if (why && may_be_device(cr) && vma_convert_device(facts, &vma))
+			vma.refusal = why;
+		else if (why)
 			return log_refuse(
 				cr, -ENOTSUP, "pid %d: mapping %" PRIx64 "-%" PRIx64 " (%s): %s",
 				task->host_pid, facts->start, facts->end, facts->path, why);
@@ -129,20 +139,6 @@ static uint64_t file_key(const struct task *task, const struct vma *vma)
 			 hash_pair(task->ids ? task->ids->mnt_ns_id : 0, kind));
 }
 
-/* How the file was opened: the link in map_files has the permissions of that. */
-static int open_mode(struct cr *cr, struct task *task, const char *name, uint32_t *ret)
-{
-	bool can_read, can_write;
-	struct stat st;
-
-	if (fstatat(task_proc_fd(task), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return log_err(cr, -errno, "pid %d: look at %s", task->host_pid, name);
-	can_read = st.st_mode & S_IRUSR;
-	can_write = st.st_mode & S_IWUSR;
-	*ret = can_read && can_write ? O_RDWR : can_write ? O_WRONLY : O_RDONLY;
-	return 0;
-}
-
 /* What is known of a file is kept as id and open mode in one word. */
 static int link_vma(struct cr *cr, struct task *task, struct vma *vma)
 {
@@ -157,7 +153,7 @@ static int link_vma(struct cr *cr, struct task *task, struct vma *vma)
 		 * together. */
 		snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, vma->facts->start,
 			 vma->facts->end);
-		err = open_mode(cr, task, name, &mode);
+		err = mem_open_mode(cr, task, name, &mode);
 		if (!err)
 			err = files_add_link(cr, task, name, 0, &id);
 		if (err)
@@ -192,8 +188,10 @@ int mem_link_files(struct cr *cr)
 				vma->fdflags = O_RDWR;
 			if (!vma_has_file(vma))
 				continue;
-			err = link_vma(cr, task, vma);
-			if (err)
+			err = mem_claim_vma(cr, task, vma);
+			if (!err)
+				err = link_vma(cr, task, vma);
+			if (err < 0)
 				return err;
 		}
 	}

@@ -140,6 +140,15 @@ const char *vma_convert(const struct vma_facts *facts, struct vma *ret)
 	return NULL;
 }
 
+bool vma_convert_device(const struct vma_facts *facts, struct vma *ret)
+{
+	if (!facts->inode || !facts->start)
+		return false;
+	ret->status = VMA_AREA_REGULAR | (facts->is_shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
+	ret->pgoff = facts->pgoff;
+	return true;
+}
+
 bool vma_has_private_pages(const struct vma *vma)
 {
 	if (vma->status & VMA_AREA_AIORING)

@@ -22,8 +22,8 @@ static bool can_be_inherited(const struct vma *vma)
 	const uint64_t unshared = 1ull << MADV_DONTFORK | 1ull << MADV_WIPEONFORK;
 
 	return vma_is_mapped(vma) && (vma->status & (VMA_ANON_PRIVATE | VMA_FILE_PRIVATE)) &&
-	       (vma->flags & MAP_TYPE) == MAP_PRIVATE && !(vma->flags & MAP_HUGETLB) &&
-	       !(vma->madv & unshared);
+	       !(vma->status & VMA_EXT_PLUGIN) && (vma->flags & MAP_TYPE) == MAP_PRIVATE &&
+	       !(vma->flags & MAP_HUGETLB) && !(vma->madv & unshared);
 }
 
 static bool is_same_mapping(const struct vma *a, const struct vma *b)

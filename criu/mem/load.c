@@ -17,6 +17,8 @@
 #include "files/files.h"
 #include "images/lib/image.h"
 #include "mem/mem-priv.h"
+#include "plugin/legacy.h"
+#include "plugin/plugin.h"
 #include "mem/objects.h"
 #include "pie/mem-args.h"
 #include "task/task.h"
@@ -29,7 +31,7 @@
 #define KNOWN_STATUS                                                                               \
 	(VMA_AREA_REGULAR | VMA_AREA_STACK | VMA_AREA_VSYSCALL | VMA_AREA_VDSO | VMA_AREA_HEAP |   \
 	 VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_AREA_VVAR | \
-	 VMA_AREA_AIORING | VMA_AREA_MEMFD | VMA_AREA_GUARD)
+	 VMA_AREA_AIORING | VMA_AREA_MEMFD | VMA_AREA_GUARD | VMA_EXT_PLUGIN)
 #define BACKINGS (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
 #define KNOWN_FLAGS                                                                            \
 	(MAP_TYPE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_HUGETLB | \
@@ -42,7 +44,6 @@ static const struct {
 	{VMA_AREA_SYSVIPC, "System V shared memory cannot be restored yet"},
 	{VMA_AREA_SOCKET, "rings of packet sockets cannot be restored yet"},
 	{VMA_AREA_SHSTK, "shadow stacks cannot be restored"},
-	{VMA_EXT_PLUGIN, "no plugin handles the device it maps"},
 	{~(uint32_t)KNOWN_STATUS, "its status has bits that must not be in an image"},
 };
 
@@ -102,6 +103,23 @@ static int check_file(struct cr *cr, const struct task *task, const struct vma *
 			  task->pid, vma->start, vma->end, vma->shmid);
 }
 
+static int check_device(struct cr *cr, const struct task *task, const struct vma *vma)
+{
+	if (!vma_has_file(vma))
+		return log_refuse(cr, -EBADMSG,
+				  "mm-%d.img: mapping %" PRIx64 "-%" PRIx64
+				  ": is a plugin's and has no file",
+				  task->pid, vma->start, vma->end);
+	if (plugins_find_mapping(cr, task->pid, vma->start) || legacy_updates_vmas(cr))
+		return 0;
+	log_refuse(cr, -ENOENT,
+		   "mm-%d.img: mapping %" PRIx64 "-%" PRIx64
+		   ": no loaded plugin handles the device it maps",
+		   task->pid, vma->start, vma->end);
+	log_remedy(cr, "name the directory of the plugins of the dump with --libdir");
+	return -ENOENT;
+}
+
 static void fill_vma(const VmaEntry *e, struct vma *vma)
 {
 	uint32_t guessed =
@@ -150,7 +168,9 @@ static int load_vma(struct cr *cr, struct task *task, const VmaEntry *e)
 	mm->vmas[mm->n_vmas++] = vma;
 	if (vma.status & VMA_ANON_SHARED)
 		mem_object_note(cr, vma.shmid, vma.pgoff + (vma.end - vma.start));
-	return vma_has_file(&vma) ? check_file(cr, task, &vma) : 0;
+	if (vma_has_file(&vma) && check_file(cr, task, &vma) < 0)
+		return -EBADMSG;
+	return vma.status & VMA_EXT_PLUGIN ? check_device(cr, task, &vma) : 0;
 }
 
 static int load_vmas(struct cr *cr, struct task *task)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "compel/base/bits.h"
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "files/files.h"
 #include "mem/mem-priv.h"
@@ -87,16 +88,23 @@ static int mmap_flags(const struct vma *vma)
 	return (int)flags;
 }
 
-static void *map_at(uint64_t at, const struct vma *vma, int prot, int fd)
+/* What a mapping is made of: a descriptor, -1 for anonymous memory, and the offset in it. */
+struct backing {
+	int fd;
+	uint64_t pgoff;
+};
+
+static void *map_at(uint64_t at, const struct vma *vma, int prot, const struct backing *backing)
 {
 	return mmap((void *)(uintptr_t)at, vma->end - vma->start, prot,
-		    mmap_flags(vma) | MAP_FIXED_NOREPLACE, fd, (off_t)vma->pgoff);
+		    mmap_flags(vma) | MAP_FIXED_NOREPLACE, backing->fd, (off_t)backing->pgoff);
 }
 
 /* Kernels before 4.17 take the address for a hint. */
-static void *map_exactly_at(uint64_t at, const struct vma *vma, int prot, int fd)
+static void *map_exactly_at(uint64_t at, const struct vma *vma, int prot,
+			    const struct backing *backing)
 {
-	void *p = map_at(at, vma, prot, fd);
+	void *p = map_at(at, vma, prot, backing);
 
 	if (p == MAP_FAILED || (uintptr_t)p == at)
 		return p;
@@ -143,22 +151,30 @@ int vma_map(struct cr *cr, struct task *task, struct vma *vma, struct mapped_fil
 	int prot = first_protection(task, vma);
 	uint64_t align = MAX(vma_page_size(vma), ALIGN_OF_TABLES);
 	uint64_t at = vma->start;
+	_cleanup_close_ int own_fd = -1;
+	struct backing backing = {.fd = -1, .pgoff = vma->pgoff};
 	void *p = MAP_FAILED;
-	int fd, err;
+	int err = 0;
 
-	err = open_backing(cr, task, vma, last_file, &fd);
+	if (vma->status & VMA_EXT_PLUGIN)
+		err = mem_update_vma(cr, task, vma, &own_fd, &backing.pgoff);
+	if (err)
+		return err;
+	backing.fd = own_fd;
+	if (own_fd < 0)
+		err = open_backing(cr, task, vma, last_file, &backing.fd);
 	if (err)
 		return err;
 	errno = EEXIST;
 	if (can_be_in_place(cr, vma))
-		p = map_exactly_at(at, vma, prot, fd);
+		p = map_exactly_at(at, vma, prot, &backing);
 	if (p == MAP_FAILED && errno == EEXIST) {
 		err = place_take(cr->mem->place, vma->start, vma->end - vma->start, align, &at);
 		if (err)
 			return log_err(cr, err,
 				       "pid %d: find room for mapping %" PRIx64 "-%" PRIx64,
 				       task->pid, vma->start, vma->end);
-		p = map_exactly_at(at, vma, prot, fd);
+		p = map_exactly_at(at, vma, prot, &backing);
 	}
 	if (p == MAP_FAILED)
 		return log_err(cr, -errno,

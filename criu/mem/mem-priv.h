@@ -59,12 +59,24 @@ struct mm_restore {
 
 /* Fills what facts say; shmid, fdflags are left. A sentence that says why not, or NULL. */
 const char *vma_convert(const struct vma_facts *facts, struct vma *ret);
+/* The same of one that vma_convert() refused but that a plugin may own: false if it has no file. */
+bool vma_convert_device(const struct vma_facts *facts, struct vma *ret);
 /* Can pages of it be in the task's own page map? */
 bool vma_has_private_pages(const struct vma *vma);
 /* PE_LAZY, for mappings that could be restored lazily. */
 uint32_t vma_page_flags(const struct vma *vma);
 /* Does a file stand behind it, which needs an id? */
 bool vma_has_file(const struct vma *vma);
+
+/* --- device.c: mappings that plugins own --- */
+
+/* The access mode of the file that is mapped as name below /proc/PID. */
+int mem_open_mode(struct cr *cr, struct task *task, const char *name, uint32_t *ret);
+/* Dump: is the mapping a plugin's? Then it gets id and status. 0, 1 if it is, or -errno. */
+int mem_claim_vma(struct cr *cr, struct task *task, struct vma *vma);
+/* Restore: what the plugin says it is to be made of: *ret_fd (the caller's) or -1, *ret_pgoff. */
+int mem_update_vma(struct cr *cr, struct task *task, const struct vma *vma, int *ret_fd,
+		   uint64_t *ret_pgoff);
 
 /* --- load.c --- */
 

@@ -36,6 +36,7 @@ struct vma {
 	uint32_t fdflags;
 	/* dump */
 	const struct vma_facts *facts; /* kernel/maps.h */
+	const char *refusal; /* why it cannot be dumped unless a plugin owns it; else NULL */
 	/* restore */
 	uint64_t mapped_at; /* where it lies in the task's process now; == start: in place; 0: not
 			       yet mapped */
@@ -89,6 +90,8 @@ int mem_prepare(struct cr *cr);
 /* In the task's process, before it forks children. */
 int mem_restore_inherit(struct cr *cr, struct task *task);
 /* In the task's process, after its files. */
+/* In the task's process, after its files: makes the mappings that plugins own. */
+int mem_restore_devices(struct cr *cr, struct task *task);
 int mem_restore_fill(struct cr *cr, struct task *task);
 /* In the task's process, as the last thing before the blob; mem_args_release() frees what *ret owns
  * (not *ret). */

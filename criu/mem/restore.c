@@ -205,6 +205,20 @@ int mem_restore_inherit(struct cr *cr, struct task *task)
 	return err ? err : fill(cr, task, true);
 }
 
+int mem_restore_devices(struct cr *cr, struct task *task)
+{
+	struct mapped_file last = {.fd = -1};
+	struct mm *mm = task->mm;
+	int err = mm ? mem_take_inheritance(cr, task) : 0;
+
+	for (unsigned int i = 0; mm && !err && i < mm->n_vmas; i++)
+		if ((mm->vmas[i].status & VMA_EXT_PLUGIN) && !mm->vmas[i].mapped_at)
+			err = vma_map(cr, task, &mm->vmas[i], &last);
+	if (last.fd >= 0)
+		close(last.fd);
+	return err;
+}
+
 int mem_restore_fill(struct cr *cr, struct task *task)
 {
 	struct mm *mm = task->mm;

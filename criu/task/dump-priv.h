@@ -63,6 +63,8 @@ struct freeze {
 };
 
 void freeze_free(struct freeze *freeze);
+/* dump.c: the tree and what was frozen, which must have been let go. */
+void dump_forget_tree(struct cr *cr);
 
 /* kobj-ids.c */
 struct kobj_ids;

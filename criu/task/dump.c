@@ -74,18 +74,24 @@ static void task_dump_free(struct task *task)
 	free(dump);
 }
 
-void dump_free(struct cr *cr)
+void dump_forget_tree(struct cr *cr)
 {
-	struct dump *dump = cr->dump;
 	struct task *task;
 
-	if (!dump)
-		return;
 	if (cr->tree)
 		tree_for_each_task (task, cr->tree)
 			task_dump_free(task);
 	tree_free(TAKE_PTR(cr->tree));
-	freeze_free(dump->freeze);
+	freeze_free(TAKE_PTR(cr->dump->freeze));
+}
+
+void dump_free(struct cr *cr)
+{
+	struct dump *dump = cr->dump;
+
+	if (!dump)
+		return;
+	dump_forget_tree(cr);
 	kobj_ids_free(dump->ids);
 	free(dump->xsave);
 	free(dump->cgroups);

@@ -124,6 +124,7 @@ struct dump {
 	struct timespec monotonic, boottime; /* clocks at the freeze */
 	bool goes_on; /* the tree has been let go of, or killed: nothing may look at it any more */
 	bool is_killed;
+	int resume_error;  /* of the first plugin that could not resume its device */
 	int script_status; /* what the failing post-dump script exited with, 0: none failed */
 };
 
@@ -138,6 +139,14 @@ void dump_free(struct cr *cr);
 
 /* Refuses, with nothing touched, a tree that cannot be dumped; lists the running tree. */
 int tree_list(struct cr *cr);
+/* A live process of the tree as it was listed last; parent is 0 for the root. */
+struct listed_task {
+	pid_t pid, parent;
+};
+/* How many there are; the caller frees *ret. After tree_list(). */
+size_t tree_listed(const struct cr *cr, struct listed_task **ret);
+/* Lets a frozen tree go and lists it anew, to be frozen once more. */
+int tree_refreeze(struct cr *cr);
 /* Freezes the tree: every thread of every task is seized and stopped, and cr->tree made of them. */
 int tree_freeze(struct cr *cr);
 /* Refuses to go on when somebody else has killed a task of the frozen tree; asked between steps. */

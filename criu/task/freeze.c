@@ -372,6 +372,42 @@ int tree_list(struct cr *cr)
 	return n_new < 0 ? n_new : 0;
 }
 
+size_t tree_listed(const struct cr *cr, struct listed_task **ret)
+{
+	const struct freeze *freeze = cr->dump->freeze;
+	struct listed_task *list = xcalloc(freeze->n_tasks, sizeof(*list));
+	struct hash index = {0};
+	size_t n = 0;
+
+	for (size_t i = 0; i < freeze->n_tasks; i++) {
+		if (freeze->tasks[i]->is_gone || freeze->tasks[i]->is_zombie)
+			continue;
+		list[n].pid = freeze->tasks[i]->pid;
+		hash_put(&index, (uint64_t)list[n].pid, &list[n]);
+		n++;
+	}
+	for (size_t i = 0; i < freeze->n_tasks; i++) {
+		const struct frozen_task *task = freeze->tasks[i];
+
+		for (size_t c = 0; c < task->n_children; c++) {
+			struct listed_task *child = hash_get(&index, (uint64_t)task->children[c]);
+
+			if (child)
+				child->parent = task->pid;
+		}
+	}
+	hash_release(&index);
+	*ret = list;
+	return n;
+}
+
+int tree_refreeze(struct cr *cr)
+{
+	tree_thaw(cr, 0);
+	dump_forget_tree(cr);
+	return tree_list(cr);
+}
+
 int tree_freeze(struct cr *cr)
 {
 	struct freeze *freeze = cr->dump->freeze;

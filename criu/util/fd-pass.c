@@ -47,7 +47,7 @@ static int send_batch(int socket, const int *fds, size_t n)
 	return sent < 0 ? -errno : 0;
 }
 
-int send_fds(int socket, const int *fds, size_t n)
+int fds_send(int socket, const int *fds, size_t n)
 {
 	for (size_t done = 0; done < n; done += FD_BATCH) {
 		int err = send_batch(socket, fds + done, MIN(n - done, (size_t)FD_BATCH));
@@ -112,7 +112,7 @@ static int recv_batch(int socket, int *ret_fds, size_t n)
 	return take_batch(&msg, ret_fds, n);
 }
 
-int recv_fds(int socket, int *ret_fds, size_t n)
+int fds_receive(int socket, int *ret_fds, size_t n)
 {
 	for (size_t done = 0; done < n; done += FD_BATCH) {
 		int err = recv_batch(socket, ret_fds + done, MIN(n - done, (size_t)FD_BATCH));
@@ -127,12 +127,12 @@ int recv_fds(int socket, int *ret_fds, size_t n)
 
 int send_fd(int socket, int fd)
 {
-	return send_fds(socket, &fd, 1);
+	return fds_send(socket, &fd, 1);
 }
 
 int recv_fd(int socket)
 {
-	int fd = -1, err = recv_fds(socket, &fd, 1);
+	int fd = -1, err = fds_receive(socket, &fd, 1);
 
 	return err < 0 ? err : fd;
 }

@@ -35,14 +35,14 @@ int fd_write_filef(int dirfd, const char *path, const char *format, ...)
  * itself was opened on (O_PATH). */
 int fd_read_link(int dirfd, const char *path, char **ret);
 
-/* At most this many descriptors fit into one message; send_fds() and recv_fds() split longer arrays
+/* At most this many descriptors fit into one message; fds_send() and fds_receive() split longer arrays
  * by themselves. */
 #define FD_BATCH 253
 /* Sends n descriptors over the unix socket; they stay open here. 0 or -errno. */
-int send_fds(int socket, const int *fds, size_t n);
+int fds_send(int socket, const int *fds, size_t n);
 /* Receives exactly n, close-on-exec; on error none stays open. 0 or -errno, -ECONNRESET if the peer
  * went away. */
-int recv_fds(int socket, int *ret_fds, size_t n);
+int fds_receive(int socket, int *ret_fds, size_t n);
 int send_fd(int socket, int fd);
 /* The descriptor or -errno. */
 int recv_fd(int socket);

@@ -95,8 +95,8 @@ static void many_are_passed(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	for (int i = 0; i < N; i++)
 		fds[i] = memory_file("");
-	assert_int_equal(send_fds(pair[0], fds, N), 0);
-	assert_int_equal(recv_fds(pair[1], got, N), 0);
+	assert_int_equal(fds_send(pair[0], fds, N), 0);
+	assert_int_equal(fds_receive(pair[1], got, N), 0);
 	for (int i = 0; i < N; i++) {
 		assert_int_equal(fstat(fds[i], &a), 0);
 		assert_int_equal(fstat(got[i], &b), 0);
@@ -106,8 +106,8 @@ static void many_are_passed(void **state)
 	}
 
 	/* Fewer than expected: an error, and nothing stays open. */
-	assert_int_equal(send_fds(pair[0], fds, 2), 0);
-	assert_int_equal(recv_fds(pair[1], got, 3), -EBADMSG);
+	assert_int_equal(fds_send(pair[0], fds, 2), 0);
+	assert_int_equal(fds_receive(pair[1], got, 3), -EBADMSG);
 	got[0] = dup(fds[0]);
 	assert_int_equal(got[0], fds[N - 1] + 1);
 	close(got[0]);

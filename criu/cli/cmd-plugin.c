@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * criu plugin: what is loaded, in which order it would be handled, whether a file is a plugin that
+ * this criu takes. Nothing is dumped or restored; no hook is called.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "options.h"
+#include "cr.h"
+#include "plugin/plugin.h"
+#include "util/log.h"
+#include "util/str.h"
+
+static int list(struct cr *cr, const char *file)
+{
+	int err = plugins_load(cr, CRIU_DUMP);
+
+	if (!err)
+		plugins_print_list(cr, stdout);
+	return err;
+}
+
+static int explain(struct cr *cr, const char *file)
+{
+	static const enum criu_operation operations[] = {CRIU_DUMP, CRIU_RESTORE};
+
+	for (size_t i = 0; i < 2; i++) {
+		int err = plugins_load(cr, operations[i]);
+
+		if (!err)
+			plugins_print_order(cr, stdout);
+		if (err || i)
+			return err;
+		plugins_free(cr);
+	}
+	return 0;
+}
+
+static int check(struct cr *cr, const char *file)
+{
+	int err;
+
+	if (!file) {
+		log_refuse(cr, -EINVAL, "plugin check: which file is to be checked?");
+		log_remedy(cr, "criu plugin check FILE.so");
+		return -EINVAL;
+	}
+	err = plugins_load_file(cr, CRIU_DUMP, file);
+	if (err)
+		return err;
+	plugins_print_list(cr, stdout);
+	printf("%s is all right.\n", file);
+	return 0;
+}
+
+static const struct {
+	const char *word;
+	int (*run)(struct cr *cr, const char *file);
+} words[] = {
+	{"list", list},
+	{"explain", explain},
+	{"check", check},
+};
+
+int cmd_plugin(struct cr *cr)
+{
+	const char *const *argv = cr->opts->exec_argv;
+	const char *word = argv ? argv[0] : NULL;
+	int ret = -EINVAL;
+
+	for (size_t i = 0; i < 3 && word; i++) {
+		if (!str_equal(words[i].word, word))
+			continue;
+		ret = words[i].run(cr, argv[1]);
+		plugins_free(cr);
+		fflush(stdout);
+		return ret;
+	}
+	log_refuse(cr, ret, "plugin %s: no such word", word ? word : "");
+	log_remedy(cr, "criu plugin list | explain | check FILE");
+	return ret;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who owns a file or mapping? Matches first, as they are data, then claims(), which has the last
+ * word. Two that claim one object are an error that names both, unless one says that it overrides
+ * the other (G2).
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "cr.h"
+#include "plugin/priv.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/str.h"
+
+static bool is_in_range(const struct criu_match *match, const struct criu_candidate *candidate)
+{
+	unsigned int number = minor(candidate->rdev);
+
+	return (!match->first && !match->last) || (number >= match->first && number <= match->last);
+}
+
+/* Is there a line "key:" in fdinfo? */
+static bool has_fdinfo(const struct criu_candidate *candidate, const char *key)
+{
+	char path[64], line[256];
+	size_t length = strlen(key);
+	bool found = false;
+	FILE *file;
+
+	if (candidate->is_mapping || !candidate->host_pid)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", candidate->host_pid, candidate->fd);
+	file = fopen(path, "re");
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strncmp(line, key, length) == 0 && line[length] == ':';
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static bool matches(struct cr *cr, const struct criu_match *match,
+		    const struct criu_candidate *candidate)
+{
+	switch (match->kind) {
+	case CRIU_MATCH_DRIVER:
+		return S_ISCHR(candidate->mode) && is_in_range(match, candidate) &&
+		       driver_major(cr, match->text) == (int)major(candidate->rdev);
+	case CRIU_MATCH_DEVICE:
+		return (S_ISCHR(candidate->mode) || S_ISBLK(candidate->mode)) &&
+		       major(candidate->rdev) == match->major && is_in_range(match, candidate);
+	case CRIU_MATCH_PATH:
+		return *candidate->path == '/' && fnmatch(match->text, candidate->path, 0) == 0;
+	case CRIU_MATCH_LINK:
+		return str_starts_with(candidate->path, match->text);
+	case CRIU_MATCH_FDINFO:
+		return has_fdinfo(candidate, match->text);
+	}
+	return false;
+}
+
+struct claim {
+	const struct criu_class *class;
+	const struct criu_candidate *candidate;
+};
+
+static int call_claims(struct criu_call *call, void *arg)
+{
+	const struct claim *claim = arg;
+
+	return claim->class->claims(call, claim->candidate);
+}
+
+/* 1, 0 or -errno. */
+static int class_claims(struct cr *cr, struct plugin_class *class,
+			const struct criu_candidate *candidate)
+{
+	const struct call_about about = {
+		.hook = "claims", .phase = -1, .allowed = 1 << CRIU_NOT_MINE};
+	struct claim claim = {class->decl, candidate};
+	bool is_match = false;
+	int ret;
+
+	for (size_t i = 0; i < class->decl->n_matches && !is_match; i++)
+		is_match = matches(cr, &class->decl->matches[i], candidate);
+	if (!is_match || !class->decl->claims)
+		return is_match;
+	ret = plugin_call(cr, class->plugin, &about, call_claims, &claim, NULL);
+	return ret < 0 ? ret : ret == CRIU_HANDLED;
+}
+
+static bool overrides(const struct criu_class *class, const struct criu_class *other)
+{
+	for (size_t i = 0; class->overrides && class->overrides[i]; i++)
+		if (str_equal(class->overrides[i], other->name))
+			return true;
+	return false;
+}
+
+static int choose(struct cr *cr, struct plugin_class *class, struct plugin_class **best,
+		  const struct criu_candidate *candidate)
+{
+	if (!*best || overrides(class->decl, (*best)->decl)) {
+		*best = class;
+		return 0;
+	}
+	if (overrides((*best)->decl, class->decl))
+		return 0;
+	log_refuse(cr, -EEXIST, "%d: %s %s: both %s and %s claim it", candidate->host_pid,
+		   candidate->is_mapping ? "mapping of" : "file", candidate->path,
+		   (*best)->decl->name, class->decl->name);
+	log_remedy(cr, "unload one of the plugins, or have one class override the other");
+	return -EEXIST;
+}
+
+int plugins_claim(struct cr *cr, const struct criu_candidate *candidate, struct plugin_class **ret)
+{
+	struct plugin *plugin;
+
+	*ret = NULL;
+	if (!cr->plugins || !cr->plugins->n_contract)
+		return 0;
+	plugins_for_each(plugin, cr->plugins)
+	{
+		for (size_t i = 0; plugin_is_active(plugin) && i < plugin->decl.n_classes; i++) {
+			struct plugin_class *class = &plugin->classes[i];
+			int err = class_claims(cr, class, candidate);
+
+			if (err > 0)
+				err = choose(cr, class, ret, candidate);
+			if (err < 0)
+				return err;
+		}
+	}
+	return 0;
+}

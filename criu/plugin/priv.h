@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of this folder share. */
+#ifndef CRIU_PLUGIN_PRIV_H
+#define CRIU_PLUGIN_PRIV_H
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+
+#include "compel/base/list.h"
+#include "plugin/order.h"
+#include "plugin/plugin.h"
+#include "util/hash.h"
+
+struct cr;
+struct share;
+struct legacy;
+struct legacy_host;
+
+enum plugin_state { PLUGIN_LOADED, PLUGIN_ACTIVE, PLUGIN_IDLE, PLUGIN_ABSENT };
+
+struct plugin_class {
+	struct plugin *plugin;
+	const struct criu_class *decl;
+	size_t node; /* in plugins.order */
+	unsigned int position;
+	/* Restore: files of it that are not made yet, as share.h counts them. */
+	size_t share_index;
+};
+
+/* Per plugin and task; the address of view is what the plugin knows. */
+struct plugin_task {
+	struct list node; /* plugin.tasks, in tree order */
+	struct criu_task view;
+	struct plugin *plugin;
+	bool had_legacy_pause;
+	bool is_listed;  /* in the tree when it was read last */
+	bool is_open[2]; /* by phase: the opening hook succeeded and the closing one is due */
+	int journal[2];  /* id of the record made in that phase, or 0 */
+	struct criu_file **files;
+	struct criu_mapping **mappings;
+	size_t files_capacity, mappings_capacity;
+};
+
+struct plugin_option {
+	const struct criu_option *decl;
+	const char *text; /* as given, or NULL */
+	bool yes;
+	int64_t number;
+};
+
+struct plugin_data {
+	struct list node;
+	struct plugin_data *next_of_hash;
+	char *key;
+	void *bytes;
+	size_t size;
+};
+
+/* What the calls of a hook took. */
+struct plugin_count {
+	const char *hook;
+	uint64_t calls, microseconds;
+};
+#define PLUGIN_HOOKS 32
+
+struct plugin {
+	struct list node; /* plugins.all, in load order */
+	char *file;       /* name in the directory; "built in" */
+	char *path;
+	void *handle;
+	const struct criu_plugin *exported;
+	struct criu_plugin decl; /* a copy, unknown members zero */
+	struct legacy *legacy;   /* a v0.2 plugin; then decl has only its name */
+	enum plugin_state state;
+	struct plugin_class *classes;
+	struct plugin_option *options;
+	void *context;
+	struct list tasks;         /* struct plugin_task */
+	struct criu_task **listed; /* for criu_call.tasks */
+	size_t n_listed, listed_capacity;
+	bool is_begun[2]; /* by phase: begin() succeeded */
+	bool has_restore_begun;
+	int journal[2];          /* of begin() */
+	struct list data;        /* struct plugin_data */
+	struct hash data_by_key; /* hash of the key */
+	struct hash tasks_by_pid;
+	bool owns_something;
+	struct plugin_count counts[PLUGIN_HOOKS];
+};
+
+struct device_file {
+	struct list node; /* plugins.files */
+	struct criu_file view;
+	struct plugin_class *class;
+	char *path;
+	struct criu_holder *holders;
+	size_t holders_capacity;
+	bool is_dumped;
+};
+
+struct device_mapping {
+	struct list node; /* plugins.mappings */
+	struct criu_mapping view;
+	struct plugin_class *class;
+	char *path;
+	bool is_dumped;
+};
+
+struct plugins {
+	enum criu_operation operation;
+	struct list all;
+	size_t n_contract;
+	bool was_named; /* the directory was asked for */
+	pthread_mutex_t data_lock;
+	int first_free_fd;           /* restore: numbers from here on are the tool's */
+	struct legacy_host *host;    /* legacy-host.c */
+	struct activity *activities; /* restore: what each process is calling */
+	size_t n_activities, activities_size;
+	char *directory;
+	struct order order;
+	size_t anchors[ANCHORS]; /* nodes */
+	char **rule_texts;
+	size_t n_rule_texts;
+	struct list files, mappings;
+	struct hash files_by_id;
+	struct hash mappings_by_start;
+	device_borrow borrow;
+	bool is_settled;
+	struct share *share;
+	size_t own_index;   /* in share: of the task whose process this is */
+	pid_t own_pid;      /* as in the images; 0 in the coordinator */
+	struct hash majors; /* hash of driver name -> major + 1 */
+	bool has_majors;
+};
+
+#define plugins_for_each(plugin, plugins) list_for_each_entry (plugin, &(plugins)->all, node)
+
+/* Contract plugins that take part. */
+static inline bool plugin_is_active(const struct plugin *plugin)
+{
+	return plugin->state == PLUGIN_ACTIVE && !plugin->legacy;
+}
+
+/* --- registry.c --- */
+struct plugin *registry_new(struct cr *cr, const char *file, const char *path, void *handle);
+int registry_add(struct cr *cr, const struct criu_plugin *decl, const char *file, const char *path,
+		 void *handle);
+void registry_drop(struct plugin *plugin);
+/* --- check.c: is a declaration whole? -EINVAL, logged --- */
+int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl);
+/* --- settle.c --- */
+int plugins_settle(struct cr *cr);
+/* --- options.c --- */
+int plugin_options_read(struct cr *cr);
+/* --- needs.c --- */
+int plugin_check_needs(struct cr *cr, const struct plugin *plugin);
+/* Major of a character driver of /proc/devices, or -ENOENT. */
+int driver_major(struct cr *cr, const char *driver);
+
+/* --- call.c: one guarded call of a hook --- */
+
+struct call {
+	struct criu_call view; /* first: what the plugin gets */
+	struct cr *cr;
+	struct plugin *plugin;
+	struct plugin_task *task;
+	const struct criu_file *file;
+	const struct criu_mapping *mapping;
+	int phase; /* PHASE_x of an opening or closing hook, else -1 */
+	uint64_t deadline_us;
+	unsigned int timeout_ms;
+	volatile sig_atomic_t is_overdue;
+	volatile sig_atomic_t crash; /* the signal it died of */
+	bool has_said;
+	sigjmp_buf escape;
+	char waits_for[160];
+	bool waits_for_class;
+};
+
+struct call_about {
+	const char *hook;
+	struct plugin_task *task;
+	const struct criu_file *file;
+	const struct criu_mapping *mapping;
+	const struct criu_outcome *outcome;
+	int phase;
+	uint32_t allowed; /* bits 1 << enum criu_result that are answers beside 0 */
+};
+
+/*
+ * Calls body(&call, arg) with everything around it: deadline (G11), crash (G8), meaning of the
+ * result (G13). Returns 0, an allowed positive result, or a logged -errno. ret_call may be NULL.
+ */
+int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *about,
+		int (*body)(struct criu_call *call, void *arg), void *arg, struct call *ret_call);
+int plugin_calls_start(struct cr *cr);
+
+/* --- count.c --- */
+void plugin_count(struct plugin *plugin, const char *hook, uint64_t microseconds);
+/* To the log and the report. */
+void plugin_counts_report(struct cr *cr, const struct plugin *plugin);
+
+/* --- data.c: keys and bytes --- */
+int plugin_data_add(struct cr *cr, struct plugin *plugin, const char *key, const void *bytes,
+		    size_t size);
+int plugin_data_find(struct cr *cr, const struct plugin *plugin, const char *key,
+		     const void **ret_bytes, size_t *ret_size);
+void plugin_data_free(struct plugin *plugin);
+
+/* --- image.c: a file that a plugin is about to make among the images --- */
+int plugin_image_note(struct cr *cr, const char *name);
+
+/* --- phases.c --- */
+void plugin_journal_note(struct call *call, int id);
+
+/* --- tasks.c --- */
+struct plugin_task *plugin_find_task(const struct plugin *plugin, pid_t pid);
+
+/* --- activity.c: what a task's process is in the middle of, for the coordinator --- */
+int activity_new(struct cr *cr, size_t n);
+void activity_free(struct plugins *plugins);
+/* The process died: -EFAULT, logged, if it was in a call. */
+int activity_died(struct cr *cr, pid_t pid);
+void activity_begin(struct plugins *plugins, const char *plugin, const char *hook,
+		    unsigned int timeout_ms);
+void activity_end(struct plugins *plugins);
+
+#endif
