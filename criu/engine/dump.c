@@ -124,8 +124,7 @@ static void thaw(struct cr *cr)
  * nothing fails any more when they hear that it goes on. */
 static bool resumes_early(const struct cr *cr)
 {
-	return cr->opts->leave_running && cr->opts->action_script.n == 0 &&
-	       !plugins_are_loaded(cr);
+	return cr->opts->leave_running && cr->opts->action_script.n == 0 && !plugins_are_loaded(cr);
 }
 
 static int resume_early(struct cr *cr)

@@ -95,7 +95,7 @@ struct reg_file {
 	pid_t dead_pid;  /* below /proc of a task that is gone: its pid; else 0 */
 	int undo_id;     /* dump: of the temporary link that this is */
 	bool is_external;
-	bool is_device; /* dump: mapped, and a plugin's */
+	bool is_device;   /* dump: mapped, and a plugin's */
 	bool need_not_be; /* restore: its kind makes the name (a slave end in /dev/pts) */
 	uint32_t *build_id;
 	size_t n_build_id;
@@ -107,7 +107,8 @@ extern const struct file_kind file_kind_reg;
  */
 int reg_add(struct cr *cr, const struct fd_facts *facts, uint32_t flags, uint64_t pos,
 	    bool may_reuse, struct reg_file **ret);
-/* The entry for the path of a mapped device that a plugin owns: nothing but path and mode counts. */
+/* The entry for the path of a mapped device that a plugin owns: nothing but path and mode counts.
+ */
 int reg_add_device(struct cr *cr, const struct fd_facts *facts, uint32_t flags,
 		   struct reg_file **ret);
 int reg_open(struct cr *cr, struct reg_file *reg, uint32_t flags, int *ret_fd);

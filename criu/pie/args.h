@@ -32,13 +32,13 @@ struct args_ref {
  */
 enum restore_stage {
 	STAGE_START,
-	STAGE_FORK,    /* all processes exist, sessions are made, group leaders lead */
-	STAGE_GROUPS,  /* everyone is in its process group */
-	STAGE_FILES,   /* descriptors, working directory, root */
+	STAGE_FORK,     /* all processes exist, sessions are made, group leaders lead */
+	STAGE_GROUPS,   /* everyone is in its process group */
+	STAGE_FILES,    /* descriptors, working directory, root */
 	STAGE_MAPPINGS, /* mappings that plugins own; only where there are plugins */
-	STAGE_MEMORY,  /* the blob: all memory in place, all threads there */
-	STAGE_CREDS,   /* traced: seccomp filters, credentials and what depends on them */
-	STAGE_SIGNALS, /* final disposition of SIGCHLD, pending signals, timers run */
+	STAGE_MEMORY,   /* the blob: all memory in place, all threads there */
+	STAGE_CREDS,    /* traced: seccomp filters, credentials and what depends on them */
+	STAGE_SIGNALS,  /* final disposition of SIGCHLD, pending signals, timers run */
 	STAGES,
 };
 

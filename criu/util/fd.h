@@ -35,8 +35,8 @@ int fd_write_filef(int dirfd, const char *path, const char *format, ...)
  * itself was opened on (O_PATH). */
 int fd_read_link(int dirfd, const char *path, char **ret);
 
-/* At most this many descriptors fit into one message; fds_send() and fds_receive() split longer arrays
- * by themselves. */
+/* At most this many descriptors fit into one message; fds_send() and fds_receive() split longer
+ * arrays by themselves. */
 #define FD_BATCH 253
 /* Sends n descriptors over the unix socket; they stay open here. 0 or -errno. */
 int fds_send(int socket, const int *fds, size_t n);

@@ -83,6 +83,7 @@ struct criu_match {
 	const char *text;
 };
 
+/* clang-format off */
 #define CRIU_DRIVER(name_, first_, last_)                                                          \
 	{.kind = CRIU_MATCH_DRIVER, .text = (name_), .first = (first_), .last = (last_)}
 #define CRIU_DEVICE(major_, first_, last_)                                                         \
@@ -90,6 +91,7 @@ struct criu_match {
 #define CRIU_PATH(pattern_)  {.kind = CRIU_MATCH_PATH, .text = (pattern_)}
 #define CRIU_LINK(prefix_)   {.kind = CRIU_MATCH_LINK, .text = (prefix_)}
 #define CRIU_FDINFO(key_)    {.kind = CRIU_MATCH_FDINFO, .text = (key_)}
+/* clang-format on */
 
 enum criu_class_flags {
 	/* dump_file() and dump_mapping() of files that no rule orders may run at the same time, in
@@ -101,7 +103,7 @@ enum criu_class_flags {
 
 /* A kind of open file, and of the mappings of such files, that the plugin handles. */
 struct criu_class {
-	const char *name;                 /* "plugin.what": the part before the dot is the plugin's name */
+	const char *name; /* "plugin.what": the part before the dot is the plugin's name */
 	const struct criu_match *matches; /* any of them */
 	size_t n_matches;
 	/*
@@ -142,7 +144,8 @@ struct criu_rule {
 
 /* ---- barriers, options, needs ---- */
 
-/* A place where all tasks that hold a file of the class wait for each other: criu_barrier_wait(). */
+/* A place where all tasks that hold a file of the class wait for each other: criu_barrier_wait().
+ */
 struct criu_barrier {
 	const char *name;
 	const char *class_name;
@@ -157,9 +160,10 @@ enum criu_option_type {
 struct criu_option {
 	const char *name; /* set by --plugin-opt PLUGIN.name=value */
 	enum criu_option_type type;
-	const char *standard;    /* the value where it is not given, as text; NULL: no, 0 or "" */
-	const char *help;        /* one line */
-	const char *environment; /* a variable that sets it where the option is not given, or NULL */
+	const char *standard; /* the value where it is not given, as text; NULL: no, 0 or "" */
+	const char *help;     /* one line */
+	const char
+		*environment; /* a variable that sets it where the option is not given, or NULL */
 };
 
 enum criu_need_kind {
@@ -266,7 +270,8 @@ enum criu_fate {
 struct criu_outcome {
 	uint32_t size;
 	enum criu_fate fate;
-	bool is_final;   /* false in POST_DUMP_DEVICES: what is intended, if nothing fails from there */
+	bool is_final; /* false in POST_DUMP_DEVICES: what is intended, if nothing fails from there
+			*/
 	const char *why; /* CRIU_FATE_FAILED: the first cause */
 };
 
@@ -289,12 +294,12 @@ struct criu_call {
 	uint32_t size;
 	enum criu_operation operation;
 	const struct criu_plugin *plugin;
-	const char *hook;                      /* "dump_file": for messages */
-	struct criu_task *const *tasks;        /* all live tasks, in tree order */
+	const char *hook;               /* "dump_file": for messages */
+	struct criu_task *const *tasks; /* all live tasks, in tree order */
 	size_t n_tasks;
 	const struct criu_outcome *outcome; /* in closing hooks, else NULL */
-	void *context;                      /* the plugin's own, kept from call to call; assign to it */
-	void *core;                         /* not the plugin's */
+	void *context; /* the plugin's own, kept from call to call; assign to it */
+	void *core;    /* not the plugin's */
 };
 
 /* ---- the hooks ---- */
@@ -307,8 +312,8 @@ struct criu_phase {
 };
 
 struct criu_plugin {
-	uint32_t abi;  /* CRIU_PLUGIN_ABI */
-	uint32_t size; /* sizeof(struct criu_plugin) */
+	uint32_t abi;        /* CRIU_PLUGIN_ABI */
+	uint32_t size;       /* sizeof(struct criu_plugin) */
 	const char *name;    /* [a-z][a-z0-9_-]*, unique: names it in images, options, reports */
 	const char *version; /* of the plugin's images, "major.minor": the same major reads them, if
 				its minor is not lower */
@@ -327,9 +332,9 @@ struct criu_plugin {
 	uint32_t timeout_ms; /* for each call; 0: 60000. --plugin-timeout replaces it (G11) */
 
 	/*
-	 * First call, in the tool's main thread, before anything is touched: is there a device, does
-	 * it concern this tree? On dump call->tasks has the tree; on restore it has the tasks with
-	 * their manifest. NULL: active. Who answers IDLE or ABSENT gets no further call (G1).
+	 * First call, in the tool's main thread, before anything is touched: is there a device,
+	 * does it concern this tree? On dump call->tasks has the tree; on restore it has the tasks
+	 * with their manifest. NULL: active. Who answers IDLE or ABSENT gets no further call (G1).
 	 */
 	int (*probe)(struct criu_call *call);
 
@@ -375,8 +380,8 @@ struct criu_plugin {
 	 * *offset holds the saved one, *fd is -1: the core opens the path itself. A descriptor in
 	 * *fd is the core's from then on. NULL: as saved.
 	 */
-	int (*update_mapping)(struct criu_call *call, struct criu_mapping *mapping, uint64_t *offset,
-			      int *fd);
+	int (*update_mapping)(struct criu_call *call, struct criu_mapping *mapping,
+			      uint64_t *offset, int *fd);
 	/* In the coordinator, in tree order, when everything is final and nothing runs yet; a
 	 * failure fails the restore (G19). For each task with files or mappings of the plugin. */
 	int (*resume_late)(struct criu_call *call, struct criu_task *task);
@@ -493,8 +498,8 @@ int criu_keep_fd(struct criu_call *call, int fd);
 #define CRIU_PLUGIN_VERSION_MINOR                  2
 #define CRIU_PLUGIN_VERSION_SUBLEVEL               0
 #define CRIU_PLUGIN_VERSION_OLD                    CRIU_PLUGIN_GEN_VERSION(0, 1, 0)
-#define CRIU_PLUGIN_VERSION                                                                        \
-	CRIU_PLUGIN_GEN_VERSION(CRIU_PLUGIN_VERSION_MAJOR, CRIU_PLUGIN_VERSION_MINOR,              \
+#define CRIU_PLUGIN_VERSION                                                           \
+	CRIU_PLUGIN_GEN_VERSION(CRIU_PLUGIN_VERSION_MAJOR, CRIU_PLUGIN_VERSION_MINOR, \
 				CRIU_PLUGIN_VERSION_SUBLEVEL)
 
 enum {
@@ -556,27 +561,27 @@ typedef struct {
 extern cr_plugin_desc_t CR_PLUGIN_DESC;
 
 /* The descriptor, without functions of its own at start and end. */
-#define CR_PLUGIN_REGISTER_DUMMY(name_)                                                            \
-	cr_plugin_desc_t CR_PLUGIN_DESC = {                                                        \
-		.name = (name_),                                                                   \
-		.version = CRIU_PLUGIN_VERSION,                                                    \
-		.max_hooks = CR_PLUGIN_HOOK__MAX,                                                  \
+#define CR_PLUGIN_REGISTER_DUMMY(name_)           \
+	cr_plugin_desc_t CR_PLUGIN_DESC = {       \
+		.name = (name_),                  \
+		.version = CRIU_PLUGIN_VERSION,   \
+		.max_hooks = CR_PLUGIN_HOOK__MAX, \
 	};
 
-#define CR_PLUGIN_REGISTER(name_, init_, exit_)                                                    \
-	cr_plugin_desc_t CR_PLUGIN_DESC = {                                                        \
-		.name = (name_),                                                                   \
-		.init = (init_),                                                                   \
-		.exit = (exit_),                                                                   \
-		.version = CRIU_PLUGIN_VERSION,                                                    \
-		.max_hooks = CR_PLUGIN_HOOK__MAX,                                                  \
+#define CR_PLUGIN_REGISTER(name_, init_, exit_)   \
+	cr_plugin_desc_t CR_PLUGIN_DESC = {       \
+		.name = (name_),                  \
+		.init = (init_),                  \
+		.exit = (exit_),                  \
+		.version = CRIU_PLUGIN_VERSION,   \
+		.max_hooks = CR_PLUGIN_HOOK__MAX, \
 	};
 
 /* Puts a function into its slot when the plugin is loaded. */
-#define CR_PLUGIN_REGISTER_HOOK(hook_, func_)                                                      \
-	static void __attribute__((constructor)) cr_plugin_register_hook_##func_(void)             \
-	{                                                                                          \
-		CR_PLUGIN_DESC.hooks[hook_] = (void *)(func_);                                     \
+#define CR_PLUGIN_REGISTER_HOOK(hook_, func_)                                          \
+	static void __attribute__((constructor)) cr_plugin_register_hook_##func_(void) \
+	{                                                                              \
+		CR_PLUGIN_DESC.hooks[hook_] = (void *)(func_);                         \
 	}
 
 /* The directory of the images, in the tool's process and in restored tasks. Not to be closed. */
