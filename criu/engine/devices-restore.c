@@ -52,8 +52,10 @@ void devices_unload(struct cr *cr)
 /* Stages that have no work of ours yet end as soon as they begin. */
 int devices_begin(struct cr *cr)
 {
-	int err = plugins_begin(cr);
+	int err = plugins_meet(cr, files_first_free_fd(cr), files_count_made);
 
+	if (!err)
+		err = plugins_begin(cr);
 	if (!err)
 		err = plugins_barrier(cr, CRIU_STAGE_START);
 	return err ? err : plugins_barrier(cr, CRIU_STAGE_NAMESPACES);
@@ -113,7 +115,10 @@ int devices_mappings(struct cr *cr)
 		n += task_is_alive(task);
 	stage_begin(cr, STAGE_MAPPINGS, n);
 	err = stage_wait(cr);
-	return err ? err : plugins_barrier(cr, CRIU_STAGE_MAPPINGS);
+	if (!err)
+		err = plugins_barrier(cr, CRIU_STAGE_MAPPINGS);
+	plugins_leave_meeting(cr);
+	return err;
 }
 
 int devices_barrier_memory(struct cr *cr)

@@ -187,9 +187,9 @@ static int process_begin(struct cr *cr, const struct seed *seed)
 		return err;
 	if (prctl(PR_SET_CHILD_SUBREAPER, seed->adopts, 0, 0, 0) < 0)
 		return log_err(cr, -errno, "pid %d: set whether it is a subreaper", seed->pid);
+	plugins_enter_task(cr, seed->task && task_is_alive(seed->task) ? seed->task->pid : 0);
 	if (!seed->task || !task_is_alive(seed->task))
 		return 0;
-	plugins_enter_task(cr, seed->task->pid);
 	err = plugins_task_stage(cr, seed->task->pid, CRIU_STAGE_FORKED);
 	return err ? err : mem_restore_inherit(cr, seed->task);
 }
@@ -394,6 +394,7 @@ static void __attribute__((noreturn)) task_run(struct cr *cr, struct task *task)
 		if (mappings_stage(cr, task) < 0)
 			stage_fail(cr);
 		stage_end(cr, STAGE_MAPPINGS);
+		plugins_leave_meeting(cr);
 	}
 	if (memory_stage(cr, task) < 0)
 		stage_fail(cr);

@@ -80,7 +80,7 @@ static int prepare_fork(struct cr *cr)
 	if (!err)
 		err = files_prepare(cr);
 	if (!err)
-		err = plugins_prepare_fork(cr, files_first_free_fd(cr));
+		err = plugins_prepare_fork(cr);
 	/* Threads do not survive a fork, and locks that they hold would be held for ever. */
 	pool_stop(cr->pool);
 	return err;
@@ -125,6 +125,7 @@ static int fork_stage(struct cr *cr)
 
 static void kill_all(struct cr *cr)
 {
+	plugins_give_up(cr);
 	stages_kill_all(cr);
 	prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 }

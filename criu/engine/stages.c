@@ -21,6 +21,7 @@
 #include "cr.h"
 #include "engine/restore-priv.h"
 #include "kernel/proc.h"
+#include "plugin/plugin.h"
 #include "run.h"
 #include "task/restore.h"
 #include "util/alloc.h"
@@ -152,6 +153,8 @@ int seed_died(struct cr *cr, const struct seed *seed)
 	status = wait_status(seed->pid);
 	if (status < 0)
 		return 0;
+	if (plugins_task_died(cr, seed->pid))
+		return -ECHILD;
 	if (WIFSIGNALED(status))
 		return log_refuse(cr, -ECHILD, "pid %d: was killed by SIG%s while it was restored",
 				  seed->pid, sigabbrev_np(WTERMSIG(status)));
@@ -215,6 +218,18 @@ static int look(struct cr *cr)
 	return look_at_stops(cr);
 }
 
+/* Where tasks may wait for each other, so that waiting in a circle is noticed, and nobody else
+ * takes part. */
+static int wait_word(struct cr *cr, struct futex *word, uint32_t expected, const char *text,
+		     int timeout_ms)
+{
+	uint32_t stage = futex_get(&cr->restore->shared->stage);
+
+	if (stage == STAGE_FILES || stage == STAGE_MAPPINGS)
+		return plugins_wait_word(cr, word, expected, 0, text, timeout_ms);
+	return futex_wait(word, expected, timeout_ms);
+}
+
 int stage_wait(struct cr *cr)
 {
 	struct restorer_shared *shared = cr->restore->shared;
@@ -227,11 +242,13 @@ int stage_wait(struct cr *cr)
 			return failure(cr);
 		if (plan_is_cancelled(cr))
 			return -ECANCELED;
-		err = futex_wait(&shared->remaining, remaining, LOOK_MS);
-		if (err == -ETIMEDOUT)
-			err = look(cr);
-		else
-			err = 0;
+		err = wait_word(cr, &shared->remaining, remaining, "the tasks to end the stage",
+				LOOK_MS);
+		if (err == -EDEADLK)
+			return err;
+		err = err == -ETIMEDOUT || err == -ECANCELED ? look(cr) : 0;
+		if (!err)
+			err = plugins_check_deadlines(cr);
 		if (err)
 			return err;
 	}
@@ -328,8 +345,13 @@ void stage_end(struct cr *cr, enum restore_stage stage)
 	while (futex_get(&shared->stage) == stage) {
 		/* Nobody will let us go on if the tool was killed; most die with their parent then,
 		 * orphans do not. */
-		if (futex_wait(&shared->stage, stage, TOOL_LOOK_MS) == -ETIMEDOUT &&
-		    kill(cr->restore->tool, 0) < 0 && errno == ESRCH)
+		int err = wait_word(cr, &shared->stage, stage, "the others to end the stage",
+				    TOOL_LOOK_MS);
+
+		/* It is over: to be killed is all there is to wait for. */
+		if (err == -ECANCELED || err == -EDEADLK)
+			err = futex_wait(&shared->stage, stage, TOOL_LOOK_MS);
+		if (err == -ETIMEDOUT && kill(cr->restore->tool, 0) < 0 && errno == ESRCH)
 			_exit(1);
 	}
 }

@@ -204,6 +204,25 @@ static int ext_restore(struct cr *cr, struct task *task, struct file *file, int 
 	return plugins_restore_file(cr, ext->device, ret_fd, &ext->wait);
 }
 
+bool ext_wait_is_over(struct cr *cr, const struct file *file)
+{
+	const struct ext_file *ext = (const struct ext_file *)file;
+
+	return !ext_class(file) || plugins_wait_is_over(cr, ext_class(file), &ext->wait);
+}
+
+void ext_describe_wait(const struct file *file, char *ret, size_t size)
+{
+	const struct plugin_wait *wait = &((const struct ext_file *)file)->wait;
+
+	if (!ext_class(file) || !*wait->what)
+		snprintf(ret, size, "another try of file %#x", file->id);
+	else
+		snprintf(ret, size, "%s `%s' of plugin %s, for file %#x",
+			 wait->is_class ? "class" : "key", wait->what,
+			 plugin_name(plugin_class_owner(ext_class(file))), file->id);
+}
+
 const struct file_kind file_kind_ext = {
 	.name = "ext",
 	.type = FD_TYPES__EXT,

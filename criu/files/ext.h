@@ -25,5 +25,9 @@ unsigned int ext_position(const struct file *file);
 void ext_tell_holders(struct cr *cr);
 /* A duplicate of the open file with that id, for its plugin. */
 int ext_borrow(struct cr *cr, uint32_t id);
+/* Restore: need the plugin not be asked before something changes? And what it is that it waits for.
+ */
+bool ext_wait_is_over(struct cr *cr, const struct file *file);
+void ext_describe_wait(const struct file *file, char *ret, size_t size);
 
 #endif

@@ -90,6 +90,8 @@ int file_keep_extra(struct cr *cr, struct file *file, int fd);
 /* "/proc/PID/fd/N" of that descriptor, or (is_main) of the description itself in its owner; file
  * must be one of the needs. */
 int file_shared_path(const struct file *file, bool is_extra, char *ret, size_t size);
+/* How many descriptions that are not a plugin's the task with that pid makes. */
+uint32_t files_count_made(struct cr *cr, pid_t pid);
 /* In the coordinator, just before the first fork: memory shared by the tasks. */
 int files_prepare(struct cr *cr);
 /* In the task's process: opens what it owns in the settled order, takes the rest from other tasks,

@@ -23,8 +23,10 @@
 #include "cr.h"
 #include "run.h"
 #include "compel/base/cleanup.h"
+#include "files/ext.h"
 #include "files/files-priv.h"
 #include "images/lib/image.h"
+#include "plugin/plugin.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/arena.h"
@@ -139,11 +141,17 @@ static struct file_holder *first_holder(const struct file *file)
 static int wait_ready(struct cr *cr, const struct file *file)
 {
 	struct file_shared *shared = file->shared;
+	char text[32];
+	int err;
 
 	while (futex_get(&shared->state) == FILE_NOT_YET) {
 		if (futex_get(&cr->files->shared->failed))
 			return -ECANCELED;
-		futex_wait(&shared->state, FILE_NOT_YET, WAIT_SLICE_MS);
+		snprintf(text, sizeof(text), "file %#x", file->id);
+		err = plugins_wait_word(cr, &shared->state, FILE_NOT_YET,
+					first_holder(file)->task->pid, text, WAIT_SLICE_MS);
+		if (err == -ECANCELED || err == -EDEADLK)
+			return err;
 	}
 	return futex_get(&shared->state) == FILE_READY ? 0 : -ECANCELED;
 }
@@ -240,9 +248,10 @@ static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
 	if (futex_get(&shared->state) != FILE_NOT_YET)
 		return 0; /* made early */
 	err = wait_needs(cr, file);
-	if (err)
-		return err;
-	err = file->kind->restore(cr, table->task, file, &fd);
+	if (!err)
+		err = plugins_wait_turn(cr, ext_class(file));
+	if (!err)
+		err = file->kind->restore(cr, table->task, file, &fd);
 	if (err)
 		return err;
 	err = fown_restore(cr, file, fd);
@@ -258,6 +267,7 @@ static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
 	shared->owner_pid = getpid();
 	shared->fd = first_holder(file)->fd;
 	futex_set(&shared->state, FILE_READY);
+	plugins_file_made(cr, ext_class(file));
 	log_debug(cr, "fd %d: file %#x (%s)", shared->fd, file->id, file->kind->name);
 	return 0;
 }
@@ -328,6 +338,111 @@ static int take_others(struct cr *cr, struct fd_table *table)
 	return 0;
 }
 
+/* Files of this task that asked to be made later, or that come after such a one. */
+struct deferred {
+	struct file **files;
+	size_t n, capacity;
+};
+
+/* Must the file come after one that was deferred before it? */
+static bool is_behind(struct cr *cr, const struct deferred *deferred, size_t n,
+		      const struct file *file)
+{
+	struct file_need *need;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct file *other = deferred->files[i];
+
+		list_for_each_entry (need, &file->needs, node)
+			if (need->file == other)
+				return true;
+		if (ext_class(file) != ext_class(other) &&
+		    plugins_is_before(cr, ext_class(other), ext_class(file)))
+			return true;
+	}
+	return false;
+}
+
+static int make_or_defer(struct cr *cr, struct fd_table *table, struct file *file,
+			 struct deferred *deferred)
+{
+	int err = is_behind(cr, deferred, deferred->n, file) ? PLUGIN_WAITS
+							     : make_file(cr, table, file);
+
+	if (err != PLUGIN_WAITS)
+		return err;
+	deferred->files = array_grow(deferred->files, &deferred->capacity, deferred->n + 1,
+				     sizeof(struct file *));
+	deferred->files[deferred->n++] = file;
+	return 0;
+}
+
+/* One more try for those whose wait is over. How many were made, or -errno. */
+static int retry_deferred(struct cr *cr, struct fd_table *table, struct deferred *deferred)
+{
+	size_t n = deferred->n, kept = 0;
+	int n_made = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct file *file = deferred->files[i];
+		int err = PLUGIN_WAITS;
+
+		if (!is_behind(cr, deferred, kept, file) && ext_wait_is_over(cr, file))
+			err = make_file(cr, table, file);
+		if (err < 0)
+			return err;
+		if (err == PLUGIN_WAITS)
+			deferred->files[kept++] = file;
+		else
+			n_made++;
+	}
+	deferred->n = kept;
+	return n_made;
+}
+
+static int wait_deferred(struct cr *cr, struct fd_table *table, struct deferred *deferred)
+{
+	while (deferred->n) {
+		uint32_t generation = plugins_generation(cr);
+		int ret = retry_deferred(cr, table, deferred);
+		char text[256];
+
+		if (ret == 0) {
+			ext_describe_wait(deferred->files[0], text, sizeof(text));
+			ret = plugins_sleep(cr, generation, text);
+		}
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int make_owned(struct cr *cr, struct fd_table *table)
+{
+	struct files *files = cr->files;
+	struct deferred deferred = {0};
+	int err = 0;
+
+	for (size_t i = 0; i < files->n && !err; i++)
+		if (is_owner(files->order[i], table->task))
+			err = make_or_defer(cr, table, files->order[i], &deferred);
+	if (!err)
+		err = wait_deferred(cr, table, &deferred);
+	free(deferred.files);
+	return err;
+}
+
+uint32_t files_count_made(struct cr *cr, pid_t pid)
+{
+	const struct task *task = tree_find(cr->tree, pid);
+	struct file *file;
+	uint32_t n = 0;
+
+	list_for_each_entry (file, &cr->files->all, all)
+		n += !ext_class(file) && task && is_owner(file, task);
+	return n;
+}
+
 static int restore_table(struct cr *cr, struct fd_table *table)
 {
 	struct files *files = cr->files;
@@ -337,14 +452,9 @@ static int restore_table(struct cr *cr, struct fd_table *table)
 	err = tty_restore_session(cr, table->task);
 	if (err)
 		return err;
-	for (size_t i = 0; i < files->n; i++) {
-		if (!is_owner(files->order[i], table->task))
-			continue;
-		err = make_file(cr, table, files->order[i]);
-		if (err)
-			return err;
-	}
-	err = take_others(cr, table);
+	err = make_owned(cr, table);
+	if (!err)
+		err = take_others(cr, table);
 	if (err)
 		return err;
 	for (size_t i = 0; i < files->n; i++) {

@@ -17,6 +17,7 @@
 #include "cr.h"
 #include "images/lib/image.h"
 #include "plugin/priv.h"
+#include "plugin/share.h"
 
 #include "run.h"
 #include "util/fd.h"
@@ -254,6 +255,72 @@ int criu_wait_key(struct criu_call *call, const char *key)
 int criu_wait_class(struct criu_call *call, const char *class_name)
 {
 	return wait_for(call, class_name, true);
+}
+
+static struct share *share_of(const struct call *self)
+{
+	return self->cr->plugins ? self->cr->plugins->share : NULL;
+}
+
+/* Waiting that failed is explained by the core. */
+static int said(struct call *self, int err)
+{
+	self->has_said |= err == -ECANCELED || err == -EDEADLK;
+	if (err == -EDEADLK && *share_chain(share_of(self)))
+		return criu_error(&self->view, err, "waits for what can never be: %s",
+				  share_chain(share_of(self)));
+	return err;
+}
+
+int criu_share_put_fd(struct criu_call *call, const char *key, int fd)
+{
+	struct call *self = call_of(call);
+
+	if (!share_of(self))
+		return -EPERM;
+	return share_put_fd(share_of(self), self->plugin->decl.name, key, fd);
+}
+
+int criu_share_put_bytes(struct criu_call *call, const char *key, const void *data, size_t size)
+{
+	struct call *self = call_of(call);
+
+	if (!share_of(self))
+		return -EPERM;
+	return share_put_bytes(share_of(self), self->plugin->decl.name, key, data, size);
+}
+
+int criu_share_get_fd(struct criu_call *call, const char *key)
+{
+	struct call *self = call_of(call);
+
+	if (!share_of(self))
+		return -EPERM;
+	return said(self, share_get_fd(share_of(self), self->plugin->decl.name, key));
+}
+
+ssize_t criu_share_get_bytes(struct criu_call *call, const char *key, void *data, size_t size)
+{
+	struct call *self = call_of(call);
+	ssize_t ret;
+
+	if (!share_of(self))
+		return -EPERM;
+	ret = share_get_bytes(share_of(self), self->plugin->decl.name, key, data, size);
+	return ret < 0 ? said(self, (int)ret) : ret;
+}
+
+int criu_barrier_wait(struct criu_call *call, const char *name)
+{
+	struct call *self = call_of(call);
+	ssize_t index;
+
+	if (!share_of(self))
+		return -EPERM;
+	index = share_find_barrier(share_of(self), self->plugin->decl.name, name);
+	if (index < 0)
+		return criu_error(call, -ENOENT, "there is no barrier %s", name);
+	return said(self, share_barrier_wait(share_of(self), (size_t)index));
 }
 
 int criu_keep_fd(struct criu_call *call, int fd)

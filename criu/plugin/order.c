@@ -120,17 +120,27 @@ int order_settle(struct order *order, char **ret_cycle)
 	return 0;
 }
 
-bool order_is_tree_before(const struct order *order, size_t before, size_t after)
+static bool is_before(const struct order *order, size_t before, size_t after, bool in_tree)
 {
 	for (size_t i = 0; i < order->n_edges; i++) {
 		const struct order_edge *edge = &order->edges[i];
 
-		if (!edge->is_tree || edge->after != after)
+		if ((in_tree && !edge->is_tree) || edge->after != after)
 			continue;
-		if (edge->before == before || order_is_tree_before(order, before, edge->before))
+		if (edge->before == before || is_before(order, before, edge->before, in_tree))
 			return true;
 	}
 	return false;
+}
+
+bool order_is_tree_before(const struct order *order, size_t before, size_t after)
+{
+	return is_before(order, before, after, true);
+}
+
+bool order_is_before(const struct order *order, size_t before, size_t after)
+{
+	return is_before(order, before, after, false);
 }
 
 char *order_why(const struct order *order, size_t node)

@@ -51,6 +51,9 @@ int order_settle(struct order *order, char **ret_cycle);
 /* Must all files of `before`, of all tasks, come before those of `after`? By way of others, too. */
 bool order_is_tree_before(const struct order *order, size_t before, size_t after);
 
+/* The same within a task, by any rules. */
+bool order_is_before(const struct order *order, size_t before, size_t after);
+
 /* The texts of the rules that put the node where it is: "after a.x (rule 1 of a)", or "" ; the
  * caller frees. */
 char *order_why(const struct order *order, size_t node);

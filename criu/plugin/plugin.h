@@ -191,11 +191,42 @@ int plugins_update_mapping(struct cr *cr, struct device_mapping *mapping, uint64
 			   int *ret_fd);
 int plugins_resume_late(struct cr *cr);
 
-/* What forked processes need: memory to meet in, and where the tool's own descriptors begin. Just
- * before the first fork. */
-int plugins_prepare_fork(struct cr *cr, int first_free_fd);
-/* In the process of the task: from now on calls are those of a task. */
+/* How many files of the core's own the task with that pid makes. */
+typedef uint32_t (*plugin_count_files)(struct cr *cr, pid_t pid);
+/* In the coordinator, when files and tasks are known: memory in which all processes meet. */
+int plugins_meet(struct cr *cr, int first_free_fd, plugin_count_files count);
+/* Just before the first fork. */
+int plugins_prepare_fork(struct cr *cr);
+/* In the process of the task: from now on calls are those of a task. 0: a helper's process, which
+ * takes no part. */
 void plugins_enter_task(struct cr *cr, pid_t pid);
+/* In each process, once all have ended stage MAPPINGS: nothing is exchanged any more. */
+void plugins_leave_meeting(struct cr *cr);
+
+/*
+ * Waits until every file of classes that come before this one in the whole tree is made; NULL: the
+ * core's own files. 0 or -errno: logged, but for -ECANCELED.
+ */
+int plugins_wait_turn(struct cr *cr, const struct plugin_class *class);
+void plugins_file_made(struct cr *cr, const struct plugin_class *class);
+/* Does any rule put the files of one before those of the other? NULL: the core's own. */
+bool plugins_is_before(const struct cr *cr, const struct plugin_class *before,
+		       const struct plugin_class *after);
+/* For files that wait: see share_generation(). An empty wait is over whenever something changed. */
+uint32_t plugins_generation(const struct cr *cr);
+bool plugins_wait_is_over(struct cr *cr, const struct plugin_class *class,
+			  const struct plugin_wait *wait);
+int plugins_sleep(struct cr *cr, uint32_t generation, const char *text);
+struct futex;
+/*
+ * A wait of the core's own, so that waiting in circles is noticed: on is the task that it depends
+ * on, 0 for any. As futex_wait(), or -ECANCELED, or -EDEADLK, logged.
+ */
+int plugins_wait_word(struct cr *cr, struct futex *word, uint32_t expected, pid_t on,
+		      const char *text, int timeout_ms);
+/* In the coordinator: the restore has failed, nobody waits any more. */
+void plugins_give_up(struct cr *cr);
+
 /*
  * In the coordinator: is a hook in some task's process past its deadline? Then -ETIMEDOUT, logged.
  */

@@ -129,6 +129,7 @@ struct plugins {
 	bool is_settled;
 	struct share *share;
 	size_t own_index;   /* in share: of the task whose process this is */
+	bool has_left;      /* this process takes no part in share any more */
 	pid_t own_pid;      /* as in the images; 0 in the coordinator */
 	struct hash majors; /* hash of driver name -> major + 1 */
 	bool has_majors;

@@ -10,6 +10,7 @@
 #include "plugin/legacy-host.h"
 #include "plugin/legacy.h"
 #include "plugin/priv.h"
+#include "plugin/share.h"
 #include "util/alloc.h"
 #include "util/log.h"
 #include "util/str.h"
@@ -203,6 +204,7 @@ void plugins_free(struct cr *cr)
 		registry_drop(plugin);
 	free_devices(plugins);
 	activity_free(plugins);
+	share_free(plugins->share);
 	legacy_host_stop(cr);
 	order_release(&plugins->order);
 	for (size_t i = 0; i < plugins->n_rule_texts; i++)
