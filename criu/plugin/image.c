@@ -267,8 +267,8 @@ static int load_file(struct cr *cr, const PluginFile *item)
 	if (plugins_find_file(cr, item->id))
 		return log_refuse(cr, -EBADMSG, "plugins: file %#x is there twice", item->id);
 	if (!plugin_find_task(class->plugin, (pid_t)item->pid))
-		return log_refuse(cr, -EBADMSG, "plugins: file %#x: there is no task %u",
-				  item->id, item->pid);
+		return log_refuse(cr, -EBADMSG, "plugins: file %#x: there is no task %u", item->id,
+				  item->pid);
 	plugins_add_file(cr, class, &facts);
 	return 0;
 }
@@ -307,8 +307,7 @@ static int load_data(struct cr *cr, const PluginData *item)
 	if (!plugin)
 		return refuse_lacking(cr, item->plugin, "it is not loaded");
 	err = plugin_data_add(cr, plugin, item->key, item->value.data, item->value.len);
-	return err ? log_err(cr, err, "plugins: data `%s' of plugin %s", item->key,
-			     item->plugin)
+	return err ? log_err(cr, err, "plugins: data `%s' of plugin %s", item->key, item->plugin)
 		   : 0;
 }
 

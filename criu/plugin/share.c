@@ -308,7 +308,7 @@ int share_wait_begin(struct share *share, struct futex *word, uint32_t expected,
 	place->wait.expected = expected;
 	snprintf(place->wait.text, sizeof(place->wait.text), "%s", text);
 	place->state = SHARE_WAITS;
-	;
+	detect(share);
 	outcome = share_outcome(share);
 	if (outcome)
 		place->state = SHARE_RUNS;
@@ -548,6 +548,6 @@ void share_leave(struct share *share)
 	share_lock(share);
 	share->places[share->self].state = SHARE_LEFT;
 	share_changed(share);
-	;
+	detect(share);
 	share_unlock(share);
 }
