@@ -187,6 +187,8 @@ static int ext_load(struct cr *cr, struct file *file)
 		return file_refuse_entry(cr, file);
 	file->fown = xmemdup(e->fown, sizeof(*e->fown));
 	ext->device = plugins_find_file(cr, file->id);
+	if (ext->device)
+		file->flags = device_file_flags(ext->device);
 	if (ext->device || legacy_restores_files(cr))
 		return 0;
 	log_refuse(cr, -ENOENT, "files.img: entry %#x: no loaded plugin restores this file",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "cr.h"
 #include "plugin/priv.h"
@@ -87,15 +88,30 @@ int plugins_check_deadlines(struct cr *cr)
 	return 0;
 }
 
+void activity_drain(struct plugins *plugins, unsigned int milliseconds)
+{
+	const struct timespec nap = {.tv_nsec = 1000000};
+	size_t n_busy = 1;
+
+	for (unsigned int t = 0; plugins->activities && n_busy && t < milliseconds; t++) {
+		n_busy = 0;
+		for (size_t i = 0; i < plugins->n_activities; i++)
+			n_busy += is_busy(&plugins->activities[i]);
+		if (n_busy)
+			nanosleep(&nap, NULL);
+	}
+}
+
 int activity_died(struct cr *cr, pid_t pid)
 {
 	const struct plugins *plugins = cr->plugins;
 
 	for (size_t i = 0; plugins->activities && i < plugins->n_activities; i++) {
-		const struct activity *activity = &plugins->activities[i];
+		struct activity *activity = &plugins->activities[i];
 
 		if (!is_busy(activity) || activity->pid != pid)
 			continue;
+		__atomic_store_n(&activity->is_busy, 0, __ATOMIC_RELEASE);
 		log_refuse(cr, -EFAULT, "plugin %s: %s: pid %d: the process died in this call",
 			   activity->plugin, activity->hook, activity->pid);
 		report_plugin_set(cr->report, activity->plugin);

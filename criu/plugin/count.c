@@ -37,4 +37,10 @@ void plugin_counts_report(struct cr *cr, const struct plugin *plugin)
 		if (cr->report)
 			report_step_add(cr->report, name, count->microseconds, 0);
 	}
+	if (cr->report && plugin->bytes) {
+		char name[96];
+
+		snprintf(name, sizeof(name), "plugin %s images", plugin->decl.name);
+		report_step_add(cr->report, name, 0, plugin->bytes);
+	}
 }

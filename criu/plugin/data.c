@@ -44,6 +44,7 @@ int plugin_data_add(struct cr *cr, struct plugin *plugin, const char *key, const
 		data->key = xstrdup(key);
 		data->bytes = xmemdup(size ? bytes : "", size);
 		data->size = size;
+		plugin->bytes += size;
 		data->next_of_hash = hash_get(&plugin->data_by_key, hash_str(key));
 		hash_put(&plugin->data_by_key, hash_str(key), data);
 		list_add_tail(&plugin->data, &data->node);

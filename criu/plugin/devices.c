@@ -101,6 +101,11 @@ struct plugin_class *device_file_class(const struct device_file *file)
 	return file->class;
 }
 
+uint32_t device_file_flags(const struct device_file *file)
+{
+	return file->view.flags;
+}
+
 unsigned int device_file_position(const struct device_file *file)
 {
 	return file->view.position;
@@ -273,7 +278,8 @@ void plugins_settle_manifest(struct cr *cr)
 	if (!plugins || plugins->is_settled)
 		return;
 	plugins->is_settled = true;
-	plugins_for_each(plugin, plugins) number_tasks(plugin, &numbers);
+	plugins_for_each (plugin, plugins)
+		number_tasks(plugin, &numbers);
 	sort_files(plugins, &numbers);
 	sort_mappings(plugins, &numbers);
 	hash_release(&numbers);
@@ -291,8 +297,7 @@ void plugins_settle_manifest(struct cr *cr)
 			give_mapping(mapping, plugin_find_task(mapping->class->plugin,
 							       mapping->view.task->pid));
 	}
-	plugins_for_each(plugin, plugins)
-	{
+	plugins_for_each (plugin, plugins) {
 		struct plugin_task *task;
 
 		list_for_each_entry (task, &plugin->tasks, node)

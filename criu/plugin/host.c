@@ -169,7 +169,7 @@ int criu_image_open(struct criu_call *call, const char *name)
 		fd = openat(image_dir_fd(cr->images), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		return fd < 0 ? -errno : fd;
 	}
-	err = plugin_image_note(cr, name);
+	err = plugin_image_note(cr, call_of(call)->plugin, name);
 	if (err)
 		return err;
 	fd = openat(image_dir_fd(cr->images), name,

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cr.h"
 #include "images/lib/image.h"
@@ -21,14 +22,29 @@
 
 /* ---- files of the plugins' own ---- */
 
-int plugin_image_note(struct cr *cr, const char *name)
+int plugin_image_note(struct cr *cr, struct plugin *plugin, const char *name)
 {
 	int err;
 
 	pthread_mutex_lock(&cr->plugins->data_lock);
 	err = image_dir_adopt(cr->images, name);
+	if (!err) {
+		plugin->images = xreallocarray(plugin->images, plugin->n_images + 1,
+					       sizeof(*plugin->images));
+		plugin->images[plugin->n_images++] = xstrdup(name);
+	}
 	pthread_mutex_unlock(&cr->plugins->data_lock);
 	return err;
+}
+
+/* They are complete now. */
+static void count_images(struct cr *cr, struct plugin *plugin)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < plugin->n_images; i++)
+		if (fstatat(image_dir_fd(cr->images), plugin->images[i], &st, 0) == 0)
+			plugin->bytes += (uint64_t)st.st_size;
 }
 
 /* ---- dump ---- */
@@ -123,7 +139,7 @@ static int write_data(struct image *img, const struct plugin *plugin)
 static bool is_needed(const struct plugin *plugin)
 {
 	return plugin_is_active(plugin) &&
-	       (plugin->owns_something || !list_is_empty(&plugin->data));
+	       (plugin->owns_something || !list_is_empty(&plugin->data) || plugin->n_images);
 }
 
 static int write_all(struct cr *cr, struct image *img)
@@ -134,29 +150,34 @@ static int write_all(struct cr *cr, struct image *img)
 	const struct plugin *plugin;
 	int err = 0;
 
-	plugins_for_each(plugin, plugins) if (!err && is_needed(plugin))
-		err = write_info(img, plugin);
+	plugins_for_each (plugin, plugins)
+		if (!err && is_needed(plugin))
+			err = write_info(img, plugin);
 	for (size_t i = 0; i < plugins->order.n_nodes && !err; i++)
 		err = write_order(img, &plugins->order, plugins->order.sorted[i]);
 	list_for_each_entry (file, &plugins->files, node)
 		err = err ? err : write_file(img, file);
 	list_for_each_entry (mapping, &plugins->mappings, node)
 		err = err ? err : write_mapping(img, mapping);
-	plugins_for_each(plugin, plugins) if (!err && is_needed(plugin))
-		err = write_data(img, plugin);
+	plugins_for_each (plugin, plugins)
+		if (!err && is_needed(plugin))
+			err = write_data(img, plugin);
 	return err;
 }
 
 int plugins_dump_image(struct cr *cr)
 {
-	const struct plugin *plugin;
+	struct plugin *plugin;
 	struct image *img;
 	bool any = false;
 	int err, closed;
 
 	if (!cr->plugins)
 		return 0;
-	plugins_for_each(plugin, cr->plugins) any |= is_needed(plugin);
+	plugins_for_each (plugin, cr->plugins) {
+		count_images(cr, plugin);
+		any |= is_needed(plugin);
+	}
 	if (!any)
 		return 0;
 	err = image_create(cr->images, IMAGE_PLUGINS, 0, &img);
@@ -176,8 +197,7 @@ const char **plugins_needed(const struct cr *cr, size_t *ret_n)
 	*ret_n = 0;
 	if (!cr->plugins)
 		return names;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		if (!is_needed(plugin))
 			continue;
 		names = xreallocarray(names, *ret_n + 2, sizeof(*names));
@@ -193,8 +213,9 @@ static struct plugin *find_any(const struct cr *cr, const char *name)
 {
 	struct plugin *plugin;
 
-	plugins_for_each(plugin, cr->plugins) if (!plugin->legacy &&
-						  str_equal(plugin->decl.name, name)) return plugin;
+	plugins_for_each (plugin, cr->plugins)
+		if (!plugin->legacy && str_equal(plugin->decl.name, name))
+			return plugin;
 	return NULL;
 }
 

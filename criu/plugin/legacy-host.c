@@ -252,8 +252,9 @@ static bool is_contract(const struct cr *cr, const char *name)
 {
 	const struct plugin *plugin;
 
-	plugins_for_each(plugin, cr->plugins) if (!plugin->legacy &&
-						  str_equal(plugin->decl.name, name)) return true;
+	plugins_for_each (plugin, cr->plugins)
+		if (!plugin->legacy && str_equal(plugin->decl.name, name))
+			return true;
 	return false;
 }
 

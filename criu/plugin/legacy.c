@@ -200,8 +200,9 @@ static bool any_has_hook(const struct cr *cr, int hook)
 
 	if (!cr->plugins)
 		return false;
-	plugins_for_each(plugin, cr->plugins) if (plugin->legacy &&
-						  plugin->legacy->hooks[hook]) return true;
+	plugins_for_each (plugin, cr->plugins)
+		if (plugin->legacy && plugin->legacy->hooks[hook])
+			return true;
 	return false;
 }
 
@@ -256,9 +257,9 @@ int legacy_init(struct cr *cr, const char *const *inventory, size_t n_inventory)
 	if (!cr->plugins)
 		return 0;
 	err = legacy_host_start(cr, inventory, n_inventory);
-	plugins_for_each(plugin,
-			 cr->plugins) if (!err && plugin->legacy && !plugin->legacy->is_begun)
-		err = begin(cr, plugin);
+	plugins_for_each (plugin, cr->plugins)
+		if (!err && plugin->legacy && !plugin->legacy->is_begun)
+			err = begin(cr, plugin);
 	return err;
 }
 
@@ -268,8 +269,7 @@ void legacy_exit(struct cr *cr, int ret)
 
 	if (!cr->plugins)
 		return;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		struct legacy_call call = {.stage = stage_of(cr), .ret = ret};
 
 		if (!plugin->legacy || !plugin->legacy->is_begun)
@@ -301,8 +301,7 @@ static int broadcast(struct cr *cr, int hook, pid_t pid)
 	struct plugin *plugin;
 	int err = 0;
 
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		struct legacy_call call = {.hook = hook, .pid = pid};
 
 		if (err || !has_hook(plugin, hook))
@@ -384,8 +383,7 @@ static int ask_all(struct cr *cr, const struct legacy_call *question, struct leg
 	struct plugin *plugin;
 	int error = 0, err;
 
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		if (!has_hook(plugin, question->hook))
 			continue;
 		*ret = *question;

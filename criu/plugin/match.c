@@ -123,8 +123,7 @@ int plugins_claim(struct cr *cr, const struct criu_candidate *candidate, struct 
 	*ret = NULL;
 	if (!cr->plugins || !cr->plugins->n_contract)
 		return 0;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		for (size_t i = 0; plugin_is_active(plugin) && i < plugin->decl.n_classes; i++) {
 			struct plugin_class *class = &plugin->classes[i];
 			int err = class_claims(cr, class, candidate);

@@ -19,6 +19,8 @@
 #include "util/str.h"
 
 #define CORE_FILES "@files"
+/* For hooks that wait in tasks to be told that it is over, before the tasks are killed. */
+#define GIVE_UP_MS 1000
 
 /* Any plugin knows all tasks, in the same order. */
 static const struct plugin *any_plugin(const struct plugins *plugins)
@@ -117,8 +119,9 @@ static void plan_meeting(struct meeting *meeting, struct plugins *plugins, int f
 	meeting->classes = xcalloc(1, sizeof(*meeting->classes));
 	meeting->classes[meeting->n_classes++] =
 		(struct share_class){CORE_FILES, xmemdup(core_files, n * sizeof(*core_files))};
-	plugins_for_each(plugin, plugins) if (plugin_is_active(plugin))
-		plan_plugin(meeting, plugins, plugin);
+	plugins_for_each (plugin, plugins)
+		if (plugin_is_active(plugin))
+			plan_plugin(meeting, plugins, plugin);
 	meeting->plan.names = (const char *const *)meeting->names;
 	meeting->plan.classes = meeting->classes;
 	meeting->plan.n_classes = meeting->n_classes;
@@ -320,6 +323,8 @@ int plugins_task_died(struct cr *cr, pid_t pid)
 
 void plugins_give_up(struct cr *cr)
 {
-	if (plugins_are_loaded(cr) && cr->plugins->share)
-		share_fail(cr->plugins->share);
+	if (!plugins_are_loaded(cr) || !cr->plugins->share)
+		return;
+	share_fail(cr->plugins->share);
+	activity_drain(cr->plugins, GIVE_UP_MS);
 }

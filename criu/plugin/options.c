@@ -92,10 +92,10 @@ static struct plugin *find_plugin(struct cr *cr, const char *name, size_t length
 {
 	struct plugin *plugin;
 
-	plugins_for_each(plugin, cr->plugins) if (!plugin->legacy &&
-						  strlen(plugin->decl.name) == length &&
-						  strncmp(plugin->decl.name, name, length) ==
-							  0) return plugin;
+	plugins_for_each (plugin, cr->plugins)
+		if (!plugin->legacy && strlen(plugin->decl.name) == length &&
+		    strncmp(plugin->decl.name, name, length) == 0)
+			return plugin;
 	return NULL;
 }
 
@@ -132,8 +132,9 @@ int plugin_options_read(struct cr *cr)
 	struct plugin *plugin;
 	int err = 0;
 
-	plugins_for_each(plugin, cr->plugins) if (!err && !plugin->legacy)
-		err = read_standards(cr, plugin);
+	plugins_for_each (plugin, cr->plugins)
+		if (!err && !plugin->legacy)
+			err = read_standards(cr, plugin);
 	for (size_t i = 0; i < cr->opts->plugin_opt.n && !err; i++)
 		err = read_given(cr, cr->opts->plugin_opt.items[i]);
 	return err;

@@ -106,8 +106,9 @@ int plugins_open(struct cr *cr, enum plugin_phase phase)
 
 	if (!cr->plugins)
 		return 0;
-	plugins_for_each(plugin, cr->plugins) if (!err && plugin_is_active(plugin))
-		err = open_plugin(cr, plugin, phase);
+	plugins_for_each (plugin, cr->plugins)
+		if (!err && plugin_is_active(plugin))
+			err = open_plugin(cr, plugin, phase);
 	return err;
 }
 
@@ -117,8 +118,7 @@ bool plugins_is_paused(const struct cr *cr, pid_t pid)
 
 	if (!cr->plugins)
 		return true;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		const struct plugin_task *task = plugin_find_task(plugin, pid);
 
 		if (plugin_is_active(plugin) && (!task || !task->is_open[PHASE_PAUSE]))
@@ -159,8 +159,7 @@ static int close_plugin(struct cr *cr, struct plugin *plugin, enum plugin_phase 
 	about.hook = info->closing[0];
 	keep_first(&first, call_set(cr, plugin, hooks->begin, &about));
 	about.hook = info->closing[1];
-	list_for_each_entry_reverse(task, &plugin->tasks, node)
-	{
+	list_for_each_entry_reverse (task, &plugin->tasks, node) {
 		if (!task->is_open[phase])
 			continue;
 		task->is_open[phase] = false;
@@ -182,8 +181,9 @@ int plugins_close(struct cr *cr, enum plugin_phase phase, const struct criu_outc
 
 	if (!cr->plugins)
 		return 0;
-	list_for_each_entry_reverse(plugin, &cr->plugins->all, node) if (plugin_is_active(plugin))
-		keep_first(&first, close_plugin(cr, plugin, phase, outcome));
+	list_for_each_entry_reverse (plugin, &cr->plugins->all, node)
+		if (plugin_is_active(plugin))
+			keep_first(&first, close_plugin(cr, plugin, phase, outcome));
 	return first;
 }
 

@@ -126,6 +126,7 @@ struct device_mapping *plugins_add_mapping(struct cr *cr, struct plugin_class *c
 void plugins_settle_manifest(struct cr *cr);
 struct plugin_class *device_file_class(const struct device_file *file);
 /* Among all files of plugins, in the settled order, from 1; once the manifest is settled. */
+uint32_t device_file_flags(const struct device_file *file);
 unsigned int device_file_position(const struct device_file *file);
 struct plugin_class *device_mapping_class(const struct device_mapping *mapping);
 /* The file or mapping with that id, or at that address of that task; NULL: none is a plugin's. */

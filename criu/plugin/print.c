@@ -50,7 +50,8 @@ void plugins_print_list(struct cr *cr, FILE *out)
 		fprintf(out, "no plugins in %s\n", cr->plugins->directory);
 		return;
 	}
-	plugins_for_each(plugin, cr->plugins) print_plugin(plugin, out);
+	plugins_for_each (plugin, cr->plugins)
+		print_plugin(plugin, out);
 }
 
 void plugins_print_order(struct cr *cr, FILE *out)

@@ -86,6 +86,9 @@ struct plugin {
 	struct hash data_by_key; /* hash of the key */
 	struct hash tasks_by_pid;
 	bool owns_something;
+	char **images; /* dump: names of the files it made */
+	size_t n_images;
+	uint64_t bytes; /* that it has put into the images; workers add */
 	struct plugin_count counts[PLUGIN_HOOKS];
 };
 
@@ -210,7 +213,7 @@ int plugin_data_find(struct cr *cr, const struct plugin *plugin, const char *key
 void plugin_data_free(struct plugin *plugin);
 
 /* --- image.c: a file that a plugin is about to make among the images --- */
-int plugin_image_note(struct cr *cr, const char *name);
+int plugin_image_note(struct cr *cr, struct plugin *plugin, const char *name);
 
 /* --- phases.c --- */
 void plugin_journal_note(struct call *call, int id);
@@ -221,6 +224,8 @@ struct plugin_task *plugin_find_task(const struct plugin *plugin, pid_t pid);
 /* --- activity.c: what a task's process is in the middle of, for the coordinator --- */
 int activity_new(struct cr *cr, size_t n);
 void activity_free(struct plugins *plugins);
+/* Waits until no process is in a call, that long at most. */
+void activity_drain(struct plugins *plugins, unsigned int milliseconds);
 /* The process died: -EFAULT, logged, if it was in a call. */
 int activity_died(struct cr *cr, pid_t pid);
 void activity_begin(struct plugins *plugins, const char *plugin, const char *hook,

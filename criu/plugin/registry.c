@@ -26,7 +26,9 @@ static struct plugin *find_loaded(const struct cr *cr, const char *name)
 {
 	struct plugin *plugin;
 
-	plugins_for_each(plugin, cr->plugins) if (str_equal(plugin->decl.name, name)) return plugin;
+	plugins_for_each (plugin, cr->plugins)
+		if (str_equal(plugin->decl.name, name))
+			return plugin;
 	return NULL;
 }
 
@@ -87,7 +89,9 @@ bool plugins_are_active(const struct cr *cr)
 
 	if (!cr->plugins || !cr->plugins->n_contract)
 		return false;
-	plugins_for_each(plugin, cr->plugins) if (plugin_is_active(plugin)) return true;
+	plugins_for_each (plugin, cr->plugins)
+		if (plugin_is_active(plugin))
+			return true;
 	return false;
 }
 
@@ -114,8 +118,7 @@ struct plugin_class *plugins_find_class(const struct cr *cr, const char *name)
 
 	if (!cr->plugins)
 		return NULL;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		for (size_t i = 0; plugin_is_active(plugin) && i < plugin->decl.n_classes; i++)
 			if (str_equal(plugin->classes[i].decl->name, name))
 				return &plugin->classes[i];
@@ -154,6 +157,9 @@ void registry_drop(struct plugin *plugin)
 	}
 	hash_release(&plugin->tasks_by_pid);
 	plugin_data_free(plugin);
+	for (size_t i = 0; i < plugin->n_images; i++)
+		free(plugin->images[i]);
+	free(plugin->images);
 	if (plugin->handle)
 		dlclose(plugin->handle);
 	list_del(&plugin->node);
@@ -192,8 +198,7 @@ void plugins_free(struct cr *cr)
 
 	if (!plugins)
 		return;
-	plugins_for_each(plugin, plugins)
-	{
+	plugins_for_each (plugin, plugins) {
 		const struct call_about about = {.hook = "exit", .phase = -1};
 
 		if (plugin_is_active(plugin) && plugin->decl.exit)

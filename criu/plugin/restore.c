@@ -39,8 +39,7 @@ int plugins_begin(struct cr *cr)
 	if (!cr->plugins)
 		return 0;
 	plugins_settle_manifest(cr);
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		if (!plugin_is_active(plugin))
 			continue;
 		if (plugin->decl.restore_begin)
@@ -59,8 +58,7 @@ void plugins_end(struct cr *cr, const struct criu_outcome *outcome)
 
 	if (!cr->plugins)
 		return;
-	list_for_each_entry_reverse(plugin, &cr->plugins->all, node)
-	{
+	list_for_each_entry_reverse (plugin, &cr->plugins->all, node) {
 		if (!plugin->has_restore_begun)
 			continue;
 		plugin->has_restore_begun = false;
@@ -90,8 +88,7 @@ int plugins_barrier(struct cr *cr, enum criu_stage stage)
 
 	if (!cr->plugins)
 		return 0;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		struct stage_call at = {.plugin = plugin, .stage = stage};
 
 		if (!err && plugin_is_active(plugin) && plugin->decl.barrier)
@@ -132,9 +129,9 @@ int plugins_resume_late(struct cr *cr)
 
 	if (!cr->plugins)
 		return 0;
-	plugins_for_each(plugin, cr->plugins) if (!err && plugin_is_active(plugin) &&
-						  plugin->decl.resume_late)
-		err = resume_late(cr, plugin);
+	plugins_for_each (plugin, cr->plugins)
+		if (!err && plugin_is_active(plugin) && plugin->decl.resume_late)
+			err = resume_late(cr, plugin);
 	return err;
 }
 
@@ -154,8 +151,7 @@ int plugins_task_stage(struct cr *cr, pid_t pid, enum criu_stage stage)
 
 	if (!cr->plugins)
 		return 0;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		struct plugin_task *task = plugin_find_task(plugin, pid);
 		const struct call_about about = {.hook = "task_stage", .phase = -1, .task = task};
 		struct stage_call at = {plugin, task ? &task->view : NULL, stage};

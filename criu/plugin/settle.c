@@ -114,16 +114,19 @@ int plugins_settle(struct cr *cr)
 	int err = 0;
 
 	add_anchors(plugins);
-	plugins_for_each(plugin, plugins) if (!err && !plugin->legacy)
-		err = add_classes(cr, plugin);
-	plugins_for_each(plugin, plugins) if (!err && !plugin->legacy)
-		err = add_rules(cr, plugin, &plugins->rule_texts, &plugins->n_rule_texts);
+	plugins_for_each (plugin, plugins)
+		if (!err && !plugin->legacy)
+			err = add_classes(cr, plugin);
+	plugins_for_each (plugin, plugins)
+		if (!err && !plugin->legacy)
+			err = add_rules(cr, plugin, &plugins->rule_texts, &plugins->n_rule_texts);
 	if (err)
 		return err;
 	err = order_settle(&plugins->order, &cycle);
-	plugins_for_each(plugin, plugins) for (size_t i = 0; !err && i < plugin->decl.n_classes;
-					       i++) plugin->classes[i]
-		.position = plugins->order.nodes[plugin->classes[i].node].position;
+	plugins_for_each (plugin, plugins)
+		for (size_t i = 0; !err && i < plugin->decl.n_classes; i++)
+			plugin->classes[i].position =
+				plugins->order.nodes[plugin->classes[i].node].position;
 	if (err) {
 		log_refuse(cr, err, "plugins: their rules go round in a circle: %s", cycle);
 		log_remedy(cr, "load only one of these plugins");

@@ -26,8 +26,7 @@ void plugins_begin_tasks(struct cr *cr)
 
 	if (!cr->plugins)
 		return;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		list_for_each_entry (task, &plugin->tasks, node)
 			task->is_listed = false;
 		plugin->n_listed = 0;
@@ -51,8 +50,7 @@ void plugins_add_task(struct cr *cr, pid_t pid, pid_t host_pid, pid_t parent_pid
 
 	if (!cr->plugins)
 		return;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		struct plugin_task *task = plugin_find_task(plugin, pid);
 		struct plugin_task *parent = plugin_find_task(plugin, parent_pid);
 
@@ -77,8 +75,7 @@ void plugins_set_host_pid(struct cr *cr, pid_t pid, pid_t host_pid)
 
 	if (!cr->plugins)
 		return;
-	plugins_for_each(plugin, cr->plugins)
-	{
+	plugins_for_each (plugin, cr->plugins) {
 		struct plugin_task *task = plugin_find_task(plugin, pid);
 
 		if (task)
@@ -120,6 +117,8 @@ int plugins_probe(struct cr *cr)
 
 	if (!cr->plugins)
 		return 0;
-	plugins_for_each(plugin, cr->plugins) if (!err && !plugin->legacy) err = probe(cr, plugin);
+	plugins_for_each (plugin, cr->plugins)
+		if (!err && !plugin->legacy)
+			err = probe(cr, plugin);
 	return err;
 }
