@@ -22,7 +22,9 @@ POINTS = [name for name in RESTORE if name.startswith("task-")]
 STEPS = [name for name in RESTORE if name not in POINTS]
 
 # From these on nothing can be taken back, and signals come too late.
-DUMP_FINAL = ("go-on",)
+DUMP_FINAL = DUMP[DUMP.index("go-on"):]
+DUMP_DONE = DUMP_FINAL[1:]
+BEFORE = DUMP[:DUMP.index("go-on") + 1]
 RESTORE_FINAL = RESTORE[RESTORE.index("pre-resume-scripts"):RESTORE.index("conclude") + 1]
 RESTORE_RUNS = RESTORE[RESTORE.index("detach") + 1:RESTORE.index("conclude") + 1]
 
@@ -80,7 +82,7 @@ def dump(victim, step, *options, expect):
     return images, log
 
 
-@pytest.mark.parametrize("step", [step for step in modes(DUMP, "", ":after") if step != "go-on:after"])
+@pytest.mark.parametrize("step", [step for step in modes(BEFORE, "", ":after") if step != "go-on:after"])
 def test_dump_fails(step, running):
     images, log = dump(running, step, expect=1)
     assert f"{step.partition(':')[0]}: failed on request" in failed(log)[0], log
@@ -90,7 +92,7 @@ def test_dump_fails(step, running):
 
 
 @pytest.mark.parametrize("option", ["--leave-running", "--leave-stopped"])
-@pytest.mark.parametrize("step", [step for step in modes(DUMP[DUMP.index("resume"):], "", ":after") if step != "go-on:after"])
+@pytest.mark.parametrize("step", [step for step in modes(BEFORE[BEFORE.index("resume"):], "", ":after") if step != "go-on:after"])
 def test_dump_and_go_on_fails(step, option, running):
     images, log = dump(running, step, option, expect=1)
     assert not list(images.folder.iterdir()), "images were left"
@@ -98,7 +100,7 @@ def test_dump_and_go_on_fails(step, option, running):
     running.assert_tidy()
 
 
-@pytest.mark.parametrize("step", ["go-on:after", "go-on:term"])
+@pytest.mark.parametrize("step", ["go-on:after", "go-on:term", *modes(DUMP_DONE, "", ":after", ":term")])
 @pytest.mark.parametrize("option", ["--leave-running", "--leave-stopped"])
 def test_dump_and_go_on_fails_late(step, option, running):
     images, log = dump(running, step, option, expect=0)
@@ -130,7 +132,7 @@ def test_dump_is_interrupted(step, running):
     running.assert_tidy()
 
 
-@pytest.mark.parametrize("step", [step for step in modes(DUMP, ":kill", ":kill-after") if step != "go-on:kill-after"])
+@pytest.mark.parametrize("step", [step for step in modes(BEFORE, ":kill", ":kill-after") if step != "go-on:kill-after"])
 def test_dump_is_killed(step, running):
     """The guardian takes back what the tool had done; a dump that is complete may stay."""
     images, _ = dump(running, step, expect=-9)
@@ -141,7 +143,9 @@ def test_dump_is_killed(step, running):
     running.assert_tidy()
 
 
-@pytest.mark.parametrize("step,status", [("go-on:after", 0), ("go-on:term", 0), ("go-on:kill-after", -9)])
+@pytest.mark.parametrize("step,status", [("go-on:after", 0), ("go-on:term", 0), ("go-on:kill-after", -9)] +
+                         [(step, 0) for step in modes(DUMP_DONE, "", ":after", ":term")] +
+                         [(step, -9) for step in modes(DUMP_DONE, ":kill", ":kill-after")])
 def test_killed_tree_keeps_its_images(step, status, tmp_path):
     """After the tree was killed its images are all that is left of it, whatever happens then."""
     victim = Victim(tmp_path)

@@ -17,7 +17,7 @@ from lib.victim import Victim, failed, plan_names
 DUMP = plan_names("dump", "-t", "1", "-D", "/")
 RESTORE = plan_names("restore", "-D", "/")
 
-FROZEN = DUMP[DUMP.index("collect"):]
+FROZEN = DUMP[DUMP.index("collect"):DUMP.index("go-on") + 1]
 TRACED = RESTORE[RESTORE.index("trace"):RESTORE.index("detach") + 1]
 
 
@@ -26,6 +26,15 @@ def state(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "gone"
+
+
+def all_dead(pid):
+    """A process ends thread by thread."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True
+    return all(state(f"{pid}/task/{tid}") in ("Z", "X", "gone") for tid in threads)
 
 
 def struck(victim, images, command, step, pid, *options):
@@ -39,7 +48,7 @@ def struck(victim, images, command, step, pid, *options):
         host.wait_until(lambda: state(tool.pid) == "T" or tool.poll() is not None, f"{step}: reached")
         assert tool.returncode is None, log.read_text()
         os.kill(pid, signal.SIGKILL)
-        host.wait_until(lambda: state(pid) in ("Z", "X", "gone"), f"pid {pid}: end")
+        host.wait_until(lambda: all_dead(pid), f"pid {pid}: end")
         tool.send_signal(signal.SIGCONT)
         return tool.wait(20), log.read_text()
     finally:

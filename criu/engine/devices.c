@@ -210,6 +210,8 @@ int devices_resume(struct cr *cr)
 	};
 	int err;
 
+	if (!cr->dump)
+		return 0;
 	if (cr->dump->script_status) {
 		outcome.fate = CRIU_FATE_FAILED;
 		outcome.why = "a post-dump script failed";

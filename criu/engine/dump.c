@@ -287,6 +287,8 @@ int engine_dump(struct cr *cr)
 		return err;
 	}
 	err = plan_run(cr, cr->opts->dry_run ? &dry_plan : &dump_plan);
+	/* Whatever kept the last step from being run: devices do not stay paused. */
+	(void)devices_resume(cr);
 	if (err == 0 && !cr->opts->dry_run)
 		(void)stats_write(cr, STATS_OF_DUMP);
 	if (err == 0)
