@@ -10,4 +10,4 @@ $(B)/test/cr/%: test/cr/%.c test/lib/crtest.h
 .PHONY: test-programs
 test-programs: $(cr-programs)
 
-include test/fuzz/files.mk
+include test/fuzz/files.mk test/plugins/files.mk

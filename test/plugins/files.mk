@@ -1,0 +1,52 @@
+# The conformance kit of plugins, in build/test/plugins: the fake device, programs that use it, and plugins for it. All are
+# built by `make test-plugins`, and with `make test-programs`.
+plugin-kit := $(B)/test/plugins
+kit-headers := $(wildcard test/plugins/*/*.h) test/lib/crtest.h plugins/include/criu/criu-plugin.h
+kit-cc = $(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -g -Itest/plugins/fakedev -Itest/lib
+
+fuse-flags := $(shell pkg-config --cflags --libs fuse3 2>/dev/null)
+fakedev-src := $(wildcard test/plugins/fakedev/*.c)
+fakedev-src := $(filter-out %/client.c,$(fakedev-src))
+
+$(plugin-kit)/fakedev: $(fakedev-src) $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -o $@ $(fakedev-src) -lpthread $(fuse-flags)
+
+kit-programs := $(patsubst test/plugins/programs/%.c,$(plugin-kit)/%,$(wildcard test/plugins/programs/*.c))
+$(kit-programs): $(plugin-kit)/%: test/plugins/programs/%.c test/plugins/fakedev/client.c $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -o $@ $< test/plugins/fakedev/client.c
+
+# A plugin is one source with switches: plugin-flags-NAME, plugin-src-NAME.
+kit-plugins := recorder recorder-swapped recorder-noorder recorder-cycle recorder-required recorder-parallel recorder-free \
+	       recorder-newer recorder-need other rival rival-overrides
+recorder-src := $(wildcard test/plugins/recorder/*.c)
+plugin-flags-recorder-swapped  := -DRECORDER_RULES=RULES_SWAPPED
+plugin-flags-recorder-noorder  := -DRECORDER_RULES=RULES_NONE
+plugin-flags-recorder-cycle    := -DRECORDER_RULES=RULES_CYCLE
+plugin-flags-recorder-required := -DRECORDER_RULES=RULES_REQUIRED
+plugin-flags-recorder-parallel := -DRECORDER_FLAGS=CRIU_PARALLEL -DRECORDER_RULES=RULES_NONE
+plugin-flags-recorder-free     := '-DRECORDER_FLAGS=(CRIU_PARALLEL|CRIU_PARALLEL_IN_TASK)' -DRECORDER_RULES=RULES_NONE
+plugin-flags-recorder-newer    := -DRECORDER_VERSION='"2.0"'
+plugin-flags-recorder-need     := -DRECORDER_NEEDS
+plugin-flags-other             := -DRECORDER_OTHER
+plugin-flags-rival             := -DRECORDER_RIVAL
+plugin-flags-rival-overrides   := -DRECORDER_RIVAL -DRECORDER_OVERRIDES
+
+kit-plugins := $(kit-plugins:%=$(plugin-kit)/%.so)
+$(kit-plugins): $(plugin-kit)/%.so: $(recorder-src) $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -fPIC -shared -fvisibility=hidden -Iplugins/include $(plugin-flags-$*) -o $@ $(recorder-src)
+
+v02-plugins := $(patsubst test/plugins/v02/%.c,$(plugin-kit)/%.so,$(wildcard test/plugins/v02/*.c))
+$(v02-plugins): $(plugin-kit)/%.so: test/plugins/v02/%.c $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -fPIC -shared -Wno-missing-prototypes -Iplugins/include -o $@ $<
+
+.PHONY: test-plugins
+test-plugins: $(plugin-kit)/fakedev $(kit-programs) $(kit-plugins) $(v02-plugins)
+test-programs: test-plugins
