@@ -20,18 +20,22 @@ $(kit-programs): $(plugin-kit)/%: test/plugins/programs/%.c test/plugins/fakedev
 	$(Q)$(kit-cc) -o $@ $< test/plugins/fakedev/client.c
 
 # A plugin is one source with switches: plugin-flags-NAME, plugin-src-NAME.
-kit-plugins := recorder recorder-swapped recorder-noorder recorder-cycle recorder-required recorder-parallel recorder-free \
-	       recorder-newer recorder-need other rival rival-overrides
+kit-plugins := recorder recorder-swapped recorder-noorder recorder-cycle recorder-required recorder-task recorder-late \
+	       recorder-parallel recorder-free recorder-newer recorder-need other other-parallel other-free rival rival-overrides
 recorder-src := $(wildcard test/plugins/recorder/*.c)
 plugin-flags-recorder-swapped  := -DRECORDER_RULES=RULES_SWAPPED
 plugin-flags-recorder-noorder  := -DRECORDER_RULES=RULES_NONE
 plugin-flags-recorder-cycle    := -DRECORDER_RULES=RULES_CYCLE
 plugin-flags-recorder-required := -DRECORDER_RULES=RULES_REQUIRED
+plugin-flags-recorder-task     := -DRECORDER_RULES=RULES_TASK
+plugin-flags-recorder-late     := -DRECORDER_RULES=RULES_LATE
 plugin-flags-recorder-parallel := -DRECORDER_FLAGS=CRIU_PARALLEL -DRECORDER_RULES=RULES_NONE
 plugin-flags-recorder-free     := '-DRECORDER_FLAGS=(CRIU_PARALLEL|CRIU_PARALLEL_IN_TASK)' -DRECORDER_RULES=RULES_NONE
 plugin-flags-recorder-newer    := -DRECORDER_VERSION='"2.0"'
 plugin-flags-recorder-need     := -DRECORDER_NEEDS
 plugin-flags-other             := -DRECORDER_OTHER
+plugin-flags-other-parallel    := -DRECORDER_OTHER -DRECORDER_FLAGS=CRIU_PARALLEL -DRECORDER_ALONE
+plugin-flags-other-free        := -DRECORDER_OTHER '-DRECORDER_FLAGS=(CRIU_PARALLEL|CRIU_PARALLEL_IN_TASK)' -DRECORDER_ALONE
 plugin-flags-rival             := -DRECORDER_RIVAL
 plugin-flags-rival-overrides   := -DRECORDER_RIVAL -DRECORDER_OVERRIDES
 
@@ -41,11 +45,14 @@ $(kit-plugins): $(plugin-kit)/%.so: $(recorder-src) $(kit-headers)
 	@mkdir -p $(@D)
 	$(Q)$(kit-cc) -fPIC -shared -fvisibility=hidden -Iplugins/include $(plugin-flags-$*) -o $@ $(recorder-src)
 
-v02-plugins := $(patsubst test/plugins/v02/%.c,$(plugin-kit)/%.so,$(wildcard test/plugins/v02/*.c))
-$(v02-plugins): $(plugin-kit)/%.so: test/plugins/v02/%.c $(kit-headers)
+v02-plugins := $(addprefix $(plugin-kit)/,v02.so v02-second.so legacy.so)
+v02-src-v02-second := test/plugins/v02/v02.c
+v02-flags-v02-second := -DV02_NAME='"v02-second"'
+$(v02-plugins): $(plugin-kit)/%.so: $(wildcard test/plugins/v02/*.c) $(kit-headers)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(kit-cc) -fPIC -shared -Wno-missing-prototypes -Iplugins/include -o $@ $<
+	$(Q)$(kit-cc) -fPIC -shared -Wno-missing-prototypes -Iplugins/include $(v02-flags-$*) -o $@ \
+		$(or $(v02-src-$*),test/plugins/v02/$*.c)
 
 .PHONY: test-plugins
 test-plugins: $(plugin-kit)/fakedev $(kit-programs) $(kit-plugins) $(v02-plugins)

@@ -104,8 +104,9 @@ struct fakedev_state {
 /* About the process with the given pid, on any node or on control. EALREADY: it is so already. */
 #define FAKEDEV_LOCK   _IOW(FAKEDEV_MAGIC, 16, struct fakedev_number)
 #define FAKEDEV_UNLOCK _IOW(FAKEDEV_MAGIC, 17, struct fakedev_number)
-#define FAKEDEV_PAUSE  _IOW(FAKEDEV_MAGIC, 18, struct fakedev_number) /* the process or its tracer \
-								       */
+#define FAKEDEV_PAUSE                                                               \
+	_IOW(FAKEDEV_MAGIC, 18, struct fakedev_number) /* the process or its tracer \
+							*/
 #define FAKEDEV_UNPAUSE _IOW(FAKEDEV_MAGIC, 19, struct fakedev_number) /* the same */
 #define FAKEDEV_RESUME  _IOW(FAKEDEV_MAGIC, 20, struct fakedev_number) /* the same */
 
