@@ -80,12 +80,12 @@ class File:
     def checkpoint(self):
         """(handle, exported, imported, running, counter, size, offset), registers, words."""
         registers, words = (ctypes.c_uint64 * 16)(), (ctypes.c_uint64 * 8)()
-        state = self.ioctl(CHECKPOINT, "IIIIQQQQQ", *[0] * 7, ctypes.addressof(registers), ctypes.addressof(words))
+        state = self.ioctl(CHECKPOINT, "IIIIQQQQQII", *[0] * 7, ctypes.addressof(registers), ctypes.addressof(words), 0, 0)
         return state[:7], list(registers), list(words)
 
-    def restore(self, state, registers, words):
+    def restore(self, state, registers, words, owner=0):
         registers, words = (ctypes.c_uint64 * 16)(*registers), (ctypes.c_uint64 * 8)(*words)
-        return self.ioctl(RESTORE, "IIIIQQQQQ", *state, ctypes.addressof(registers), ctypes.addressof(words))[:7]
+        return self.ioctl(RESTORE, "IIIIQQQQQII", *state, ctypes.addressof(registers), ctypes.addressof(words), owner, 0)[:7]
 
 
 def fails(error, call, *args):
@@ -192,6 +192,12 @@ def test_lock_and_pause_stop_it(device):
             device.process(off, me)
             fails(errno.EALREADY, device.process, off, me)
             host.wait_until(lambda c=counter: file.info()["counter"] > c, "runs again")
+        # Two who lock it do not know of each other.
+        device.process(LOCK, me, 1)
+        device.process(LOCK, me, 2)
+        device.process(UNLOCK, me, 1)
+        assert [(e.owner, e.state) for e in device.quiet()] == [(2, "locked")]
+        device.process(UNLOCK, me, 2)
     device.assert_good()
 
 

@@ -81,9 +81,9 @@ RUN = _number(WRITE, 3, 4)
 EXPORT = _number(READ, 4, 4)
 IMPORT = _number(WRITE, 5, 4)
 INFO = _number(READ, 6, 40)
-LOCK, UNLOCK, PAUSE, UNPAUSE, RESUME = (_number(WRITE, n, 4) for n in range(16, 21))
-CHECKPOINT = _number(READ | WRITE, 24, 56)
-RESTORE = _number(READ | WRITE, 25, 56)
+LOCK, UNLOCK, PAUSE, UNPAUSE, RESUME = (_number(WRITE, n, 8) for n in range(16, 21))
+CHECKPOINT = _number(READ | WRITE, 24, 64)
+RESTORE = _number(READ | WRITE, 25, 64)
 
 
 class FakeDevice:
@@ -153,20 +153,37 @@ class FakeDevice:
         assert not self.wrong(), f"rules of the device were broken: {self.wrong()}"
         assert not self.quiet(), f"left quiet: {self.quiet()}"
 
-    def process(self, what, pid):
+    def process(self, what, pid, owner=0):
         """LOCK, UNLOCK, PAUSE, UNPAUSE or RESUME of a process."""
         fd = os.open(self.path / "control", os.O_RDWR)
         try:
-            fcntl.ioctl(fd, what, struct.pack("I", pid))
+            fcntl.ioctl(fd, what, struct.pack("II", pid, owner))
         finally:
             os.close(fd)
+
+
+class Victim(Program):
+    """A program of test/plugins/programs, with all tasks that it had when it was ready."""
+
+    def wait_ready(self):
+        ready = super().wait_ready()
+        self.pids = host.tree(self.pid)
+        return ready
+
+    def wait_gone(self):
+        """Waits until a dump has ended all of them, and nothing is left of them; then it may be restored."""
+        status = super().wait_gone()
+        for pid in self.pids[1:]:
+            host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
+        self.forget_end()
+        return status
 
 
 class Victims(contextlib.ExitStack):
     """Programs of test/plugins/programs; what is left of them at the end is killed."""
 
     def start(self, name, folder, *args, **kwargs):
-        program = Program(BUILT / name, folder, *args, **kwargs)
+        program = Victim(BUILT / name, folder, *args, **kwargs)
         self.callback(_end, program)
         assert program.wait_ready(), program.result()
         return program

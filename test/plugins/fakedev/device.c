@@ -222,20 +222,21 @@ void node_write(struct device *device, uint64_t ino, uint64_t offset, const void
 }
 
 /* Pids are given again: who has the pid now is another process if it began at another time. */
-struct quiet *quiet_of(struct device *device, pid_t pid, bool create)
+struct quiet *quiet_of(struct device *device, const struct fakedev_process *process, bool create)
 {
 	struct quiet **at = &device->quiet, *quiet;
+	pid_t pid = (pid_t)process->pid;
 	uint64_t start = process_start(pid);
 
 	while ((quiet = *at)) {
-		if (quiet->pid == pid && quiet->start == start && start)
-			return quiet;
-		if (quiet->pid == pid || process_start(quiet->pid) != quiet->start) {
+		if (process_start(quiet->pid) != quiet->start) {
 			*at = quiet->next;
 			free(quiet);
-		} else {
-			at = &quiet->next;
+			continue;
 		}
+		if (quiet->pid == pid && quiet->owner == process->owner)
+			return quiet;
+		at = &quiet->next;
 	}
 	if (!create || !start)
 		return NULL;
@@ -243,6 +244,7 @@ struct quiet *quiet_of(struct device *device, pid_t pid, bool create)
 	if (quiet) {
 		quiet->pid = pid;
 		quiet->start = start;
+		quiet->owner = process->owner;
 		quiet->next = device->quiet;
 		device->quiet = quiet;
 	}
@@ -251,10 +253,12 @@ struct quiet *quiet_of(struct device *device, pid_t pid, bool create)
 
 static uint32_t quiet_state(struct device *device, pid_t pid, uint64_t start)
 {
+	uint32_t state = 0;
+
 	for (struct quiet *quiet = device->quiet; quiet; quiet = quiet->next)
 		if (quiet->pid == pid && quiet->start == start)
-			return quiet->state;
-	return 0;
+			state |= quiet->state;
+	return state;
 }
 
 uint32_t handle_state(struct device *device, const struct handle *handle)

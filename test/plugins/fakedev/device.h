@@ -42,6 +42,7 @@ struct handle {
 	pid_t opener;
 	uint64_t opener_start; /* in clock ticks since boot: tells a pid that was given again */
 	bool is_running, is_halted, is_used;
+	uint32_t owner; /* who is to resume it */
 	uint64_t counter;
 	uint64_t registers[FAKEDEV_REGISTERS];
 	struct buffer *buffer, *imported;
@@ -51,6 +52,7 @@ struct quiet {
 	struct quiet *next;
 	pid_t pid;
 	uint64_t start;
+	uint32_t owner;
 	uint32_t state; /* FAKEDEV_LOCKED, FAKEDEV_PAUSED */
 };
 
@@ -113,7 +115,7 @@ void node_write(struct device *device, uint64_t ino, uint64_t offset, const void
 		size_t size);
 
 /* Makes the entry if create; NULL if there is none, or no such process. */
-struct quiet *quiet_of(struct device *device, pid_t pid, bool create);
+struct quiet *quiet_of(struct device *device, const struct fakedev_process *process, bool create);
 uint32_t handle_state(struct device *device, const struct handle *handle);
 
 /* A numeric field of /proc/TID/status, -1 if it cannot be had. */
@@ -145,7 +147,8 @@ int operation_run(struct device *device, struct request *request);
 struct event {
 	const char *op, *node;
 	const struct caller *caller;
-	uint32_t handle, opener, state, about;
+	uint32_t handle, opener, state;
+	const struct fakedev_process *about;
 	int result;
 	const char *wrong; /* what rule was broken, NULL if none */
 	const char *fault;

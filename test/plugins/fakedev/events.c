@@ -5,8 +5,8 @@
  *	seq=7 op=checkpoint node=a1 tid=812 pid=812 opener=804 handle=3 state=paused,running
  *result=0
  *
- * with about=PID for operations on a process, wrong=RULE where a rule was broken (operations.c) and
- * fault=KIND where a fault struck; and the state of it all.
+ * with about=PID owner=N for operations on a process, wrong=RULE where a rule was broken
+ *(operations.c) and fault=KIND where a fault struck; and the state of it all.
  */
 #include "device.h"
 
@@ -56,8 +56,8 @@ void event_log(struct device *device, const struct event *event)
 				 " opener=%u handle=%u state=%s", event->opener, event->handle,
 				 state_words(event->state, words));
 	if (event->about)
-		size += snprintf(line + size, sizeof(line) - (size_t)size, " about=%u",
-				 event->about);
+		size += snprintf(line + size, sizeof(line) - (size_t)size, " about=%u owner=%u",
+				 event->about->pid, event->about->owner);
 	size += snprintf(line + size, sizeof(line) - (size_t)size, " result=%d", event->result);
 	if (event->wrong) {
 		size += snprintf(line + size, sizeof(line) - (size_t)size, " wrong=%s",
@@ -104,7 +104,7 @@ char *state_text(struct device *device)
 				print_handle(file, device, handle);
 	for (struct quiet *quiet = device->quiet; quiet; quiet = quiet->next)
 		if (quiet->state && process_start(quiet->pid) == quiet->start)
-			fprintf(file, "process=%d state=%s\n", quiet->pid,
+			fprintf(file, "process=%d owner=%u state=%s\n", quiet->pid, quiet->owner,
 				state_words(quiet->state, words));
 	fclose(file);
 	return text;

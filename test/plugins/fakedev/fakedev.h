@@ -60,8 +60,8 @@ struct fakedev_register {
 struct fakedev_registers {
 	uint32_t n;
 	uint32_t is_write;
-	uint64_t
-		registers; /* struct fakedev_register *; read: index is given, value is filled in */
+	/* struct fakedev_register *; reading fills in the values of the given indices. */
+	uint64_t registers;
 };
 
 /*
@@ -74,7 +74,16 @@ struct fakedev_buffer {
 };
 
 struct fakedev_number {
-	uint32_t number; /* of an exported buffer, from 1; or on or off; or a pid */
+	uint32_t number; /* of an exported buffer, from 1; or on or off */
+};
+
+/*
+ * A process as one plugin sees it: several plugins may lock and pause it, each under a number of
+ * its own, and it is locked or paused as long as one has it so.
+ */
+struct fakedev_process {
+	uint32_t pid;
+	uint32_t owner;
 };
 
 /* All of the state but the contents of the buffer, which are read and written as the file's. */
@@ -87,6 +96,8 @@ struct fakedev_state {
 	uint64_t size, offset; /* of the buffer; offset is only told, never taken */
 	uint64_t registers;    /* uint64_t[FAKEDEV_REGISTERS] in the caller's memory */
 	uint64_t words;        /* uint64_t[FAKEDEV_WORDS] in the caller's memory */
+	uint32_t owner;        /* restore: whose RESUME it waits for */
+	uint32_t unused;
 };
 
 #define FAKEDEV_MAGIC 0xfa
@@ -101,14 +112,15 @@ struct fakedev_state {
 /* For anybody, on a node. */
 #define FAKEDEV_INFO _IOR(FAKEDEV_MAGIC, 6, struct fakedev_info)
 
-/* About the process with the given pid, on any node or on control. EALREADY: it is so already. */
-#define FAKEDEV_LOCK   _IOW(FAKEDEV_MAGIC, 16, struct fakedev_number)
-#define FAKEDEV_UNLOCK _IOW(FAKEDEV_MAGIC, 17, struct fakedev_number)
-#define FAKEDEV_PAUSE                                                               \
-	_IOW(FAKEDEV_MAGIC, 18, struct fakedev_number) /* the process or its tracer \
-							*/
-#define FAKEDEV_UNPAUSE _IOW(FAKEDEV_MAGIC, 19, struct fakedev_number) /* the same */
-#define FAKEDEV_RESUME  _IOW(FAKEDEV_MAGIC, 20, struct fakedev_number) /* the same */
+/*
+ * About a process, on any node or on control. EALREADY: it is so already. PAUSE, UNPAUSE and RESUME
+ * are for the process itself and who traces it, others get EPERM.
+ */
+#define FAKEDEV_LOCK    _IOW(FAKEDEV_MAGIC, 16, struct fakedev_process)
+#define FAKEDEV_UNLOCK  _IOW(FAKEDEV_MAGIC, 17, struct fakedev_process)
+#define FAKEDEV_PAUSE   _IOW(FAKEDEV_MAGIC, 18, struct fakedev_process)
+#define FAKEDEV_UNPAUSE _IOW(FAKEDEV_MAGIC, 19, struct fakedev_process)
+#define FAKEDEV_RESUME  _IOW(FAKEDEV_MAGIC, 20, struct fakedev_process)
 
 /* On a node, for its opener or who traces the opener; others get EBADF. */
 #define FAKEDEV_CHECKPOINT _IOWR(FAKEDEV_MAGIC, 24, struct fakedev_state)

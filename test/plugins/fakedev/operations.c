@@ -174,8 +174,7 @@ static int run_info(struct context *context)
 
 static int set_state(struct context *context, uint32_t flag, bool is_on)
 {
-	const struct fakedev_number *arg = context->data;
-	struct quiet *quiet = quiet_of(context->device, (pid_t)arg->number, is_on);
+	struct quiet *quiet = quiet_of(context->device, context->data, is_on);
 
 	if (is_on && !quiet)
 		return -ESRCH;
@@ -209,13 +208,13 @@ static int run_unpause(struct context *context)
 
 static int run_resume(struct context *context)
 {
-	const struct fakedev_number *arg = context->data;
-	uint64_t start = process_start((pid_t)arg->number);
+	const struct fakedev_process *arg = context->data;
+	uint64_t start = process_start((pid_t)arg->pid);
 	int n = 0;
 
 	for (struct handle *handle = context->device->handles; handle; handle = handle->next)
-		if (handle->is_halted && handle->opener == (pid_t)arg->number &&
-		    handle->opener_start == start) {
+		if (handle->is_halted && handle->owner == arg->owner &&
+		    handle->opener == (pid_t)arg->pid && handle->opener_start == start) {
 			handle->is_halted = false;
 			n++;
 		}
@@ -269,6 +268,7 @@ static int run_restore(struct context *context)
 	handle->counter = arg->counter;
 	handle->is_running = arg->is_running != 0;
 	handle->is_halted = true;
+	handle->owner = arg->owner;
 	if (handle->buffer) {
 		memcpy(handle->buffer->words, words, sizeof(words));
 		handle->buffer->stamp = handle->counter;
@@ -342,7 +342,7 @@ static int check_rules(struct device *device, const struct operation *operation,
 		       const struct request *request, const char **ret_wrong)
 {
 	const struct handle *handle = request->handle;
-	const struct fakedev_number *about = (const void *)request->data;
+	const struct fakedev_process *about = (const void *)request->data;
 
 	if ((operation->flags & ON_NODE) && !handle)
 		return -ENOTTY;
@@ -354,7 +354,7 @@ static int check_rules(struct device *device, const struct operation *operation,
 		return -EBADF;
 	}
 	if ((operation->flags & BY_TRACER) &&
-	    !may_look_at(device, request->caller, (pid_t)about->number)) {
+	    !may_look_at(device, request->caller, (pid_t)about->pid)) {
 		*ret_wrong = "not-owner";
 		return -EPERM;
 	}
@@ -382,7 +382,7 @@ int operation_run(struct device *device, struct request *request)
 			request->handle->is_used = true;
 	}
 	if (operation->flags & OF_PROCESS)
-		event.about = ((struct fakedev_number *)request->data)->number;
+		event.about = (const void *)request->data;
 	event_log(device, &event);
 	pthread_mutex_unlock(&device->lock);
 	return event.result;

@@ -23,8 +23,10 @@ static int only_record(struct criu_call *call, const char *hook)
 static int journal(struct criu_call *call, const struct criu_task *task, uint32_t undo)
 {
 	const struct recorder *recorder = recorder_of(call);
-	struct record record = {
-		.undo = undo, .pid = task->host_pid, .start = start_of(task->host_pid)};
+	struct record record = {.undo = undo,
+				.owner = owner_of_plugin(call),
+				.pid = task->host_pid,
+				.start = start_of(task->host_pid)};
 	int id;
 
 	if (!criu_option_bool(call, "journal"))

@@ -44,6 +44,7 @@ struct saved {
 /* What recover() gets. */
 struct record {
 	uint32_t undo; /* IS_LOCKED or IS_PAUSED */
+	uint32_t owner;
 	pid_t pid;
 	uint64_t start;
 	char log[1024], device[1024];
@@ -68,6 +69,8 @@ int index_of(const struct criu_call *call, const struct criu_task *task);
 
 /* ---- work.c ---- */
 
+/* The number by which the device knows this plugin. */
+uint32_t owner_of_plugin(const struct criu_call *call);
 int device_process(struct criu_call *call, unsigned long what, pid_t pid);
 uint64_t start_of(pid_t pid);
 int undo_record(const struct record *record);

@@ -239,6 +239,7 @@ static int make_file(struct criu_call *call, struct criu_file *file, int *ret_fd
 	if (fd < 0)
 		return fd;
 	old_export = saved.state.exported;
+	saved.state.owner = owner_of_plugin(call);
 	if (ioctl(fd, FAKEDEV_RESTORE, &saved.state) < 0)
 		ret = criu_error(call, -errno, "%s: set the state: %s", file->path,
 				 strerror(errno));

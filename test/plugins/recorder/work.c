@@ -43,9 +43,16 @@ static int control_open(const char *device)
 	return fd < 0 ? -errno : fd;
 }
 
-static int control_ioctl(const char *device, unsigned long what, pid_t pid)
+uint32_t owner_of_plugin(const struct criu_call *call)
 {
-	struct fakedev_number arg = {(uint32_t)pid};
+	const unsigned char *name = (const unsigned char *)call->plugin->name;
+
+	return (uint32_t)name[0] << 8 | name[1];
+}
+
+static int control_ioctl(const char *device, unsigned long what, pid_t pid, uint32_t owner)
+{
+	struct fakedev_process arg = {(uint32_t)pid, owner};
 	int fd = control_open(device), ret;
 
 	if (fd < 0)
@@ -62,10 +69,13 @@ int device_process(struct criu_call *call, unsigned long what, pid_t pid)
 
 	if (!recorder || !*recorder->device)
 		return 0;
-	ret = control_ioctl(recorder->device, what, pid);
+	ret = control_ioctl(recorder->device, what, pid, owner_of_plugin(call));
 	if (ret == 0 || (what == FAKEDEV_RESUME && ret == -EALREADY))
 		return 0;
-	return criu_error(call, ret, "pid %d: ioctl %#lx of %s: %s", pid, what, recorder->device,
+	/* A process that is gone is in no state any more. */
+	if (ret == -EALREADY && !start_of(pid))
+		return 0;
+	return criu_error(call, ret, "ioctl %#lx for pid %d of %s: %s", what, pid, recorder->device,
 			  strerror(-ret));
 }
 
@@ -98,7 +108,7 @@ static int unpause_traced(const struct record *record)
 
 	if (ptrace(PTRACE_SEIZE, record->pid, NULL, NULL) < 0)
 		return errno == ESRCH ? 0 : -errno;
-	ret = control_ioctl(record->device, FAKEDEV_UNPAUSE, record->pid);
+	ret = control_ioctl(record->device, FAKEDEV_UNPAUSE, record->pid, record->owner);
 	/* One that is not stopped cannot be detached from; our end does it. */
 	if (ptrace(PTRACE_INTERRUPT, record->pid, NULL, NULL) == 0) {
 		siginfo_t info;
@@ -119,7 +129,7 @@ int undo_record(const struct record *record)
 	if (record->undo == IS_PAUSED)
 		ret = unpause_traced(record);
 	else
-		ret = control_ioctl(record->device, FAKEDEV_UNLOCK, record->pid);
+		ret = control_ioctl(record->device, FAKEDEV_UNLOCK, record->pid, record->owner);
 	/* It has been undone already, or the device is gone and with it what was paused. */
 	return ret == -EALREADY || ret == -ENOENT || ret == -ENOTCONN ? 0 : ret;
 }

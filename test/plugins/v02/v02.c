@@ -76,7 +76,7 @@ static int wanted(const char *hook)
 static int process(unsigned long what, int pid)
 {
 	const char *device = getenv("CRIU_V02_DEVICE");
-	struct fakedev_number arg = {(uint32_t)pid};
+	struct fakedev_process arg = {(uint32_t)pid, sizeof(V02_NAME)};
 	char path[1024];
 	int fd, ret;
 
@@ -300,6 +300,7 @@ static int restore_node(int fd, int id, struct saved *saved)
 	saved->state.words = (uintptr_t)saved->words;
 	/* What was imported would need another plugin's contract. */
 	saved->state.imported = 0;
+	saved->state.owner = sizeof(V02_NAME);
 	if (ioctl(fd, FAKEDEV_RESTORE, &saved->state) < 0)
 		return -errno;
 	if (!saved->state.size)
