@@ -178,6 +178,7 @@ help:
 	@echo 'unit           build and run the unit tests under ASan and UBSan'
 	@echo 'fuzz           build the fuzzers (clang) in build/fuzz'
 	@echo 'test-programs  build the programs of test/cr, which pytest dumps and restores (scripts/check runs all tests)'
+	@echo 'test-plugins   build the kit of test/plugins: the fake device, its programs, plugins for it'
 	@echo 'check-layers   includes point down only        check-style  sizes, licences, layout'
 	@echo 'check-state    no mutable file-scope variables lint         clang-tidy and cppcheck'
 	@echo 'check-clang    what clang warns of, without building'

@@ -234,12 +234,11 @@ class Plugins:
         for name in names:
             as_, _, of = name.partition("=")
             (self.folder / f"{as_}.so").symlink_to(BUILT / f"{of or as_}.so")
-        self.names = {"recorder" if (n.partition("=")[2] or n).startswith("recorder") else
-                      "rival" if (n.partition("=")[2] or n).startswith("rival") else n.partition("=")[2] or n for n in names}
+        self.names = {(name.partition("=")[2] or name).split("-")[0] for name in names}
         return self
 
     def options(self, **values):
-        """-L and --plugin-opt; a value goes to "recorder", or by a name like other__fail to another plugin."""
+        """-L and --plugin-opt; mapping_fd="no" sets recorder.mapping-fd, and other__fail="..." other.fail."""
         words = ["-L", self.folder]
         for plugin in sorted(self.names & {"recorder", "other", "rival"}):
             words += ["--plugin-opt", f"{plugin}.log={self.log}"]
@@ -247,7 +246,7 @@ class Plugins:
                 words += ["--plugin-opt", f"{plugin}.device={self.device.path}"]
         for key, value in {**self.standing, **values}.items():
             plugin, _, option = key.rpartition("__")
-            words += ["--plugin-opt", f"{plugin or 'recorder'}.{option}={value}"]
+            words += ["--plugin-opt", f"{plugin or 'recorder'}.{option.replace('_', '-')}={value}"]
         return words
 
     def calls(self, plugin=None, event="enter", **wanted):
