@@ -81,6 +81,9 @@ enum { FILE_NOT_YET = 0, FILE_READY = 1, FILE_FAILED = 2 };
 struct files_shared {
 	struct futex failed;    /* some task's files failed: waiters give up */
 	struct futex name_lock; /* linking a removed file to its name and away again */
+	/* By the index of a task whose table it is: others that share the table and are done with
+	 * descriptors of their own in it. */
+	struct futex arrived[];
 };
 
 /* --- reg.c: regular files, directories, devices of the kernel's memory driver --- */

@@ -42,14 +42,15 @@
 
 int files_prepare(struct cr *cr)
 {
+	const size_t shared_size =
+		sizeof(struct files_shared) + cr->tree->n_tasks * sizeof(struct futex);
 	struct files *files = cr->files;
 	struct file *file;
 	int err;
 
-	files->arena = arena_new(sizeof(struct files_shared) +
-				 (files->n + 1) * (sizeof(struct file_shared) + 16) +
+	files->arena = arena_new(shared_size + (files->n + 1) * (sizeof(struct file_shared) + 16) +
 				 cr->tree->n_tasks * sizeof(pid_t) + 4096);
-	files->shared = files->arena ? arena_alloc(files->arena, sizeof(*files->shared)) : NULL;
+	files->shared = files->arena ? arena_alloc(files->arena, shared_size) : NULL;
 	if (!files->shared)
 		return log_err(cr, -ENOMEM, "files: memory to share between the tasks");
 	list_for_each_entry (file, &files->all, all) {
@@ -470,13 +471,42 @@ static int restore_table(struct cr *cr, struct fd_table *table)
 	return locks_restore_table(cr, table);
 }
 
+/*
+ * Numbers that a task uses for a moment may be those that its table is to have: so the owner of a
+ * table waits until nobody else who shares it opens anything of his own in this stage.
+ */
+static int wait_for_sharers(struct cr *cr, const struct task *owner)
+{
+	struct futex *arrived = &cr->files->shared->arrived[owner->index];
+	uint32_t n_sharers = 0, n;
+	struct task *task;
+
+	tree_for_each_task (task, cr->tree)
+		n_sharers += task != owner && task->fds == owner->fds;
+	while ((n = futex_get(arrived)) < n_sharers) {
+		int err;
+
+		if (futex_get(&cr->files->shared->failed))
+			return -ECANCELED;
+		err = plugins_wait_word(cr, arrived, n, 0, "tasks that share its descriptors",
+					WAIT_SLICE_MS);
+		if (err == -ECANCELED || err == -EDEADLK)
+			return err;
+	}
+	return 0;
+}
+
 int files_restore_task(struct cr *cr, struct task *task)
 {
 	int err;
 
-	if (task->fds->task != task)
+	if (task->fds->task != task) {
+		futex_add_wake(&cr->files->shared->arrived[task->fds->task->index], 1);
 		return 0;
-	err = restore_table(cr, task->fds);
+	}
+	err = wait_for_sharers(cr, task);
+	if (!err)
+		err = restore_table(cr, task->fds);
 	if (err)
 		futex_set(&cr->files->shared->failed, 1);
 	return err;
