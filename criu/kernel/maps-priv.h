@@ -16,6 +16,7 @@ typedef bool smaps_enough_fn(void *arg, size_t first, size_t end);
 int smaps_read(int dir, struct vma_list *list, smaps_enough_fn *enough, void *arg);
 /* By the kernel's words and as little of smaps as explains them. 0, or -errno: then smaps must be
  * read. */
-int vma_flags_by_words(int dir, struct vma_list *list);
+struct vma_flags;
+int vma_flags_by_words(int dir, struct vma_list *list, struct vma_flags *flags);
 
 #endif

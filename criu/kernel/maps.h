@@ -88,7 +88,14 @@ int maps_read(int dir, struct vma_list *ret);
  * times as expensive, and cannot be split (smaps.c, vma-flags.c say why). What does not need the
  * flags can run meanwhile; the other members are not touched. -ESTALE: the mappings have changed.
  */
-int maps_read_flags(int dir, struct vma_list *list);
+struct vma_flags;
+int maps_read_flags(int dir, struct vma_list *list, struct vma_flags *flags);
+/*
+ * What has been learned about flags, for all tasks that are looked at (NULL above: nothing is kept,
+ * and smaps is read). Threads may share it.
+ */
+struct vma_flags *vma_flags_new(void);
+void vma_flags_free(struct vma_flags *flags);
 void vma_list_release(struct vma_list *list);
 
 /* The mapping that holds address, or NULL. */

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "kernel/maps-priv.h"
 #include "kernel/proc-priv.h"
 #include "util/alloc.h"
+#include "util/fd.h"
 
 static const struct {
 	char name[3];
@@ -233,12 +235,25 @@ int smaps_read(int dir, struct vma_list *list, smaps_enough_fn *enough, void *ar
 	return finish(&pass, len);
 }
 
-int maps_read_flags(int dir, struct vma_list *list)
+/* Resident pages, which smaps looks at one by one. */
+static unsigned long resident_pages(int dir)
+{
+	unsigned long resident = 0;
+	char text[128];
+
+	if (fd_read_file_into(dir, "statm", text, sizeof(text)) > 0)
+		(void)sscanf(text, "%*u %lu", &resident);
+	return resident;
+}
+
+int maps_read_flags(int dir, struct vma_list *list, struct vma_flags *flags)
 {
 	/* Below that, smaps takes less than looking up how to do without it. */
 	const size_t many = 4000;
+	const unsigned long many_pages = 16384;
 
-	if (list->n >= many && vma_flags_by_words(dir, list) == 0)
+	if (flags && (list->n >= many || resident_pages(dir) >= many_pages) &&
+	    vma_flags_by_words(dir, list, flags) == 0)
 		return 0;
 	return smaps_read(dir, list, NULL, NULL);
 }

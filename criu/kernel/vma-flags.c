@@ -15,11 +15,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "kernel/maps-priv.h"
 #include "kernel/proc-priv.h"
@@ -71,6 +74,61 @@ static int learn(struct dictionary *d, uint64_t word, const struct vma_facts *vm
 
 /* ---- our own mappings ---- */
 
+/*
+ * Mappings that are made to be looked at: memory as tasks have most of. What smaps of a task shows
+ * it finds out page by page, which for large memory takes much longer than all this.
+ */
+static const struct {
+	int prot, flags, advice; /* advice -1: none */
+} examples[] = {
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE, -1},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE, MADV_NOHUGEPAGE},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE, MADV_HUGEPAGE},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE, MADV_DONTDUMP},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, -1},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, MADV_HUGEPAGE},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, MADV_DONTDUMP},
+	{PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_STACK, -1},
+	{PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, -1},
+	{PROT_READ | PROT_EXEC, MAP_PRIVATE, -1},
+	{PROT_READ, MAP_PRIVATE, -1},
+	{PROT_NONE, MAP_PRIVATE, -1},
+	{PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, -1},
+	{PROT_READ | PROT_WRITE, MAP_SHARED, -1},
+	{PROT_READ | PROT_WRITE, MAP_SHARED, MADV_NOHUGEPAGE},
+	{PROT_READ, MAP_SHARED, -1},
+};
+
+struct gallery {
+	uint64_t start, end;
+};
+
+/* Each stands between pages that are mapped otherwise, or neighbours would become one. */
+static void gallery_open(struct gallery *ret)
+{
+	const size_t page = 4096, size = (2 * ARRAY_SIZE(examples) + 1) * page;
+	char *at = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	*ret = (struct gallery){0};
+	if (at == MAP_FAILED)
+		return;
+	*ret = (struct gallery){(uintptr_t)at, (uintptr_t)at + size};
+	for (size_t i = 0; i < ARRAY_SIZE(examples); i++) {
+		char *place = at + (2 * i + 1) * page;
+
+		if (mmap(place, page, examples[i].prot,
+			 examples[i].flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED &&
+		    examples[i].advice >= 0)
+			(void)madvise(place, page, examples[i].advice);
+	}
+}
+
+static void gallery_close(const struct gallery *gallery)
+{
+	if (gallery->end)
+		munmap((void *)(uintptr_t)gallery->start, gallery->end - gallery->start);
+}
+
 /* Shown for every task, but no mapping of it: nothing gives a word for it. */
 static bool is_gate(const struct vma_facts *vma)
 {
@@ -78,14 +136,16 @@ static bool is_gate(const struct vma_facts *vma)
 }
 
 /* Those that no other thread of ours changes while we look. */
-static bool is_settled(const struct vma_facts *vma, const char *exe)
+static bool is_settled(const struct vma_facts *vma, const struct gallery *gallery, const char *exe)
 {
-	return str_equal(vma->path, "[stack]") || str_starts_with(vma->path, "[vdso") ||
+	return (vma->start >= gallery->start && vma->end <= gallery->end) ||
+	       str_equal(vma->path, "[stack]") || str_starts_with(vma->path, "[vdso") ||
 	       str_starts_with(vma->path, "[vvar") || str_equal(vma->path, exe);
 }
 
 static int learn_settled(struct dictionary *d, const struct vma_list *list,
-			 const struct vma_word *words, size_t n, const char *exe)
+			 const struct vma_word *words, size_t n, const struct gallery *gallery,
+			 const char *exe)
 {
 	size_t at = 0;
 
@@ -98,7 +158,7 @@ static int learn_settled(struct dictionary *d, const struct vma_list *list,
 		while (at < n && words[at].start < vma->start)
 			at++;
 		if (at == n || words[at].start != vma->start || words[at].end != vma->end ||
-		    !is_settled(vma, exe))
+		    !is_settled(vma, gallery, exe))
 			continue;
 		err = learn(d, words[at].word, vma);
 		if (err < 0)
@@ -107,7 +167,8 @@ static int learn_settled(struct dictionary *d, const struct vma_list *list,
 	return 0;
 }
 
-static int learn_from_us_once(struct dictionary *d, const struct vma_words *source)
+static int learn_from_us_once(struct dictionary *d, const struct vma_words *source,
+			      const struct gallery *gallery)
 {
 	_cleanup_close_ int dir = proc_open(getpid());
 	_cleanup_free_ struct vma_word *words = NULL;
@@ -124,19 +185,22 @@ static int learn_from_us_once(struct dictionary *d, const struct vma_words *sour
 	if (err == 0)
 		err = vma_words_read(source, getpid(), &words, &n);
 	if (err == 0)
-		err = learn_settled(d, &list, words, n, exe);
+		err = learn_settled(d, &list, words, n, gallery, exe);
 	vma_list_release(&list);
 	return err;
 }
 
 static int learn_from_us(struct dictionary *d, const struct vma_words *source)
 {
+	struct gallery gallery;
 	int err = -ESTALE;
 
+	gallery_open(&gallery);
 	/* Reading needs memory, so that our own mappings may change under it: not so the next time,
 	 * unless other threads map, too. */
 	for (int i = 0; i < 4 && err == -ESTALE; i++)
-		err = learn_from_us_once(d, source);
+		err = learn_from_us_once(d, source, &gallery);
+	gallery_close(&gallery);
 	return err;
 }
 
@@ -228,13 +292,51 @@ static int fill(int maps_fd, const struct dictionary *d, const struct vma_word *
 	return 0;
 }
 
-static int explain(int dir, const struct vma_words *source, const struct vma_word *words, size_t n,
+/* What is known to all tasks that are looked at. */
+struct vma_flags {
+	pthread_mutex_t lock;
+	struct vma_words *source;
+	struct dictionary dictionary;
+	bool is_open;
+	int err; /* of opening: it is tried once */
+};
+
+struct vma_flags *vma_flags_new(void)
+{
+	struct vma_flags *flags = xcalloc(1, sizeof(*flags));
+
+	pthread_mutex_init(&flags->lock, NULL);
+	return flags;
+}
+
+void vma_flags_free(struct vma_flags *flags)
+{
+	if (!flags)
+		return;
+	if (flags->source)
+		vma_words_free(flags->source);
+	dictionary_release(&flags->dictionary);
+	pthread_mutex_destroy(&flags->lock);
+	free(flags);
+}
+
+static int open_once(struct vma_flags *flags)
+{
+	if (flags->is_open)
+		return flags->err;
+	flags->is_open = true;
+	flags->err = vma_words_open(&flags->source);
+	if (flags->err == 0)
+		flags->err = learn_from_us(&flags->dictionary, flags->source);
+	return flags->err;
+}
+
+static int explain(int dir, struct dictionary *d, const struct vma_word *words, size_t n,
 		   struct vma_list *list)
 {
-	_cleanup_(dictionary_release) struct dictionary d = {};
 	_cleanup_close_ int maps_fd = proc_open_file(dir, "maps", O_RDONLY);
-	struct task_pass pass = {.dictionary = &d, .list = list, .words = words, .n_words = n};
-	int err = maps_fd < 0 ? maps_fd : learn_from_us(&d, source);
+	struct task_pass pass = {.dictionary = d, .list = list, .words = words, .n_words = n};
+	int err = maps_fd < 0 ? maps_fd : 0;
 
 	if (err == 0 && !knows_all(&pass))
 		err = smaps_read(dir, list, learn_records, &pass);
@@ -242,24 +344,25 @@ static int explain(int dir, const struct vma_words *source, const struct vma_wor
 		err = pass.err;
 	if (err == 0 && !knows_all(&pass))
 		err = -ESTALE;
-	return err < 0 ? err : fill(maps_fd, &d, words, n, list);
+	return err < 0 ? err : fill(maps_fd, d, words, n, list);
 }
 
-int vma_flags_by_words(int dir, struct vma_list *list)
+int vma_flags_by_words(int dir, struct vma_list *list, struct vma_flags *flags)
 {
 	_cleanup_free_ struct vma_word *words = NULL;
-	struct vma_words *source = NULL;
 	struct proc_stat st;
 	size_t n;
 	int err = proc_read_stat(dir, &st);
 
-	if (err == 0)
-		err = vma_words_open(&source);
 	if (err < 0)
 		return err;
-	err = vma_words_read(source, st.pid, &words, &n);
+	pthread_mutex_lock(&flags->lock);
+	err = open_once(flags);
 	if (err == 0)
-		err = is_same(list, words, n) ? explain(dir, source, words, n, list) : -ESTALE;
-	vma_words_free(source);
+		err = vma_words_read(flags->source, st.pid, &words, &n);
+	if (err == 0)
+		err = is_same(list, words, n) ? explain(dir, &flags->dictionary, words, n, list)
+					      : -ESTALE;
+	pthread_mutex_unlock(&flags->lock);
 	return err;
 }

@@ -35,7 +35,7 @@ static int read_mappings(struct cr *cr, struct task *task, struct vma_list *ret)
 	err = maps_read(dir, ret);
 	if (err)
 		return log_err(cr, err, "pid %d: read its mappings", task->host_pid);
-	err = maps_read_flags(dir, ret);
+	err = maps_read_flags(dir, ret, cr->mem->flags);
 	if (err)
 		return log_err(cr, err, "pid %d: read the flags of its mappings", task->host_pid);
 	return 0;

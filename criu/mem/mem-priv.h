@@ -26,6 +26,7 @@ struct mem {
 	struct mem_objects *objects; /* shared memory; objects.c */
 	struct hash file_ids;        /* dump: mapped files that have an id (file_key()) */
 	uint32_t last_pages_id;      /* dump: of the pages file made last */
+	struct vma_flags *flags;     /* dump: what is known of flags of mappings */
 	bool has_uprobes;            /* dump: a [uprobes] mapping was met */
 	pthread_mutex_t lock;        /* dump: of objects */
 	/* restore */

@@ -25,6 +25,7 @@ void mem_new(struct cr *cr)
 {
 	cr->mem = xcalloc(1, sizeof(*cr->mem));
 	cr->mem->objects = xcalloc(1, sizeof(*cr->mem->objects));
+	cr->mem->flags = vma_flags_new();
 	pthread_mutex_init(&cr->mem->lock, NULL);
 }
 
@@ -120,6 +121,7 @@ void mem_free(struct cr *cr)
 		return;
 	mem_objects_free(cr->mem->objects);
 	hash_release(&cr->mem->file_ids);
+	vma_flags_free(cr->mem->flags);
 	place_free(cr->mem->place);
 	/* [0] is cr->images. */
 	for (uint32_t i = 1; i < cr->mem->n_dirs; i++)

@@ -147,7 +147,7 @@ static struct vma_list read_own(void)
 	/* The sanitizers may map something between the two readings. */
 	while (err == -ESTALE) {
 		assert_int_equal(maps_read(dir, &list), 0);
-		err = maps_read_flags(dir, &list);
+		err = maps_read_flags(dir, &list, NULL);
 		if (err == -ESTALE)
 			vma_list_release(&list);
 	}
@@ -239,6 +239,7 @@ static void words_say_what_smaps_says(void **state)
 {
 	_cleanup_close_ int dir = -1;
 	pid_t pid = start_task_with_mappings();
+	struct vma_flags *flags = vma_flags_new();
 	struct vma_list by_words, by_smaps;
 	char comm[PROC_COMM_LEN] = "";
 	int err;
@@ -249,7 +250,7 @@ static void words_say_what_smaps_says(void **state)
 	assert_int_equal(maps_read(dir, &by_words), 0);
 	assert_int_equal(maps_read(dir, &by_smaps), 0);
 	assert_int_equal(smaps_read(dir, &by_smaps, NULL, NULL), 0);
-	err = vma_flags_by_words(dir, &by_words);
+	err = vma_flags_by_words(dir, &by_words, flags);
 	for (size_t i = 0; err == 0 && i < by_words.n; i++) {
 		assert_true(by_words.items[i].has_flags);
 		assert_true(by_words.items[i].flags == by_smaps.items[i].flags);
@@ -258,6 +259,7 @@ static void words_say_what_smaps_says(void **state)
 	}
 	vma_list_release(&by_words);
 	vma_list_release(&by_smaps);
+	vma_flags_free(flags);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	/* Only where the kernel has no such thing, or does not let us. */
