@@ -23,6 +23,7 @@ struct cr {
 	struct mem *mem;            /* mem/mem.h */
 	struct ns *ns;              /* ns/ns.h */
 	struct plugins *plugins;    /* plugin/plugin.h */
+	struct hold *hold;          /* engine/hold.h: the tree is to be held; its holder's */
 	struct restore *restore;    /* task/restore.h: what is known while it is being restored */
 };
 

@@ -43,6 +43,7 @@ const struct command *command_find(const char *name);
 
 int cmd_dump(struct cr *cr);
 int cmd_restore(struct cr *cr);
+int cmd_release(struct cr *cr);
 int cmd_check(struct cr *cr);
 int cmd_recover(struct cr *cr);
 int cmd_plugin(struct cr *cr);

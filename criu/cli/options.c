@@ -181,8 +181,32 @@ static int values_check(struct cr *cr, const struct options *opts)
 	return external_check(cr, opts);
 }
 
+/* Whoever restores outlives the command, which then is nobody's parent. */
+static int hold_check(struct cr *cr, struct options *opts)
+{
+	const char *other = opts->leave_stopped     ? "--leave-stopped"
+			    : opts->exec_cmd        ? "--exec-cmd"
+			    : opts->restore_sibling ? "--restore-sibling"
+						    : NULL;
+
+	if (opts->dry_run)
+		opts->hold = false;
+	if (!opts->hold)
+		return 0;
+	if (other)
+		return log_refuse(cr, -EINVAL, "--hold: cannot be used together with %s", other);
+	if (opts->display_stats)
+		log_warn(cr, "--display-stats: has no effect together with --hold; see "
+			     "stats-restore");
+	opts->restore_detached = true;
+	opts->display_stats = false;
+	return 0;
+}
+
 static int together_check(struct cr *cr, struct options *opts, const struct command *command)
 {
+	int ret;
+
 	if (command->bit == CMD_DUMP && !opts->tree) {
 		log_refuse(cr, -EINVAL, "--tree: not given: which process is to be dumped?");
 		log_remedy(cr, "add -t PID");
@@ -190,6 +214,9 @@ static int together_check(struct cr *cr, struct options *opts, const struct comm
 	}
 	if (command->bit != CMD_RESTORE)
 		return 0;
+	ret = hold_check(cr, opts);
+	if (ret < 0)
+		return ret;
 	if (opts->exec_cmd && opts->restore_detached)
 		return log_refuse(cr, -EINVAL,
 				  "--exec-cmd: cannot be used together with --restore-detached");

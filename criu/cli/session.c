@@ -147,8 +147,15 @@ int session_close(struct cr *cr, struct session *session, const char *command, i
 
 		if (ret < 0)
 			log_err(cr, ret, "--report %s: write", cr->opts->report);
-		close(session->report_fd);
 	}
+	session_leave(cr, session);
+	return status;
+}
+
+void session_leave(struct cr *cr, struct session *session)
+{
+	close_at(&session->report_fd);
+	session->report_fd = -1;
 	/* It has directories open: who unmounts them when we have ended is not to find them in use.
 	 */
 	guardian_reap(cr);
@@ -168,5 +175,4 @@ int session_close(struct cr *cr, struct session *session, const char *command, i
 	cr->stats = NULL;
 	features_free(cr->features);
 	cr->features = NULL;
-	return status;
 }

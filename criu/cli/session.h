@@ -21,4 +21,7 @@ int session_open(struct cr *cr, struct session *session, bool is_dump);
  * exit status. */
 int session_close(struct cr *cr, struct session *session, const char *command, int result);
 
+/* Gives back this process's part of it: another one carries on with the command. */
+void session_leave(struct cr *cr, struct session *session);
+
 #endif

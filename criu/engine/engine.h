@@ -17,4 +17,11 @@ int engine_restore(struct cr *cr);
  */
 int engine_recover(struct cr *cr);
 
+/*
+ * Lets the tree run that was restored with --hold and whose root is --tree, or the only one there
+ * is; returns when all is as after a restore without --hold. -errno, logged, with the cause that
+ * its holder gives.
+ */
+int engine_release(struct cr *cr);
+
 #endif

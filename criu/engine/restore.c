@@ -18,6 +18,7 @@
 #include "engine/devices.h"
 #include "engine/engine.h"
 #include "engine/guardian.h"
+#include "engine/hold.h"
 #include "engine/plan.h"
 #include "engine/restore-priv.h"
 #include "engine/scripts.h"
@@ -202,8 +203,11 @@ static int post_resume_scripts(struct cr *cr)
 
 static int begin(struct cr *cr)
 {
+	int err;
+
 	stats_begin(cr->stats, STATS_RESTORE_TIME);
-	return restore_check_options(cr);
+	err = restore_check_options(cr);
+	return err ? err : hold_prepare(cr);
 }
 
 static int detach(struct cr *cr)
@@ -279,6 +283,8 @@ static const struct step restore_steps[] = {
 	{.name = "resume-files", .run = files_resume},
 	/* Part of success: nothing has run yet. */
 	{.name = "resume-devices", .run = devices_resume_late},
+	/* Signals still cancel it. */
+	{.name = "hold", .run = hold_wait},
 	{.name = "pre-resume-scripts", .run = pre_resume_scripts, .is_final = true},
 	{.name = "detach", .run = detach, .is_final = true},
 	{.name = "post-resume-scripts", .run = post_resume_scripts, .is_final = true},

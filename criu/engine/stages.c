@@ -192,7 +192,7 @@ static bool hold(struct cr *cr, const struct seed *seed, pid_t pid)
 	return at->fd != -ESRCH;
 }
 
-static int look(struct cr *cr)
+int stages_check_alive(struct cr *cr)
 {
 	struct stages *stages = cr->restore->stages;
 	size_t n = cr->restore->seeds->n;
@@ -215,7 +215,14 @@ static int look(struct cr *cr)
 		    (seed->task && task_was_killed(seed->task)))
 			return seed_died(cr, seed);
 	}
-	return look_at_stops(cr);
+	return 0;
+}
+
+static int look(struct cr *cr)
+{
+	int err = stages_check_alive(cr);
+
+	return err ? err : look_at_stops(cr);
 }
 
 /* Where tasks may wait for each other, so that waiting in a circle is noticed, and nobody else

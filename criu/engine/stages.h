@@ -49,6 +49,9 @@ int seed_wait_exit(struct cr *cr, const struct seed *seed);
  */
 int seed_died(struct cr *cr, const struct seed *seed);
 
+/* 0, or, if a process that is not to end by itself is dead, as seed_died(). */
+int stages_check_alive(struct cr *cr);
+
 /* Kills every process of the restore, and reaps what is ours to reap. Copes with a restore that has
  * not come to forking. */
 void stages_kill_all(struct cr *cr);
