@@ -57,8 +57,8 @@ public class Work {
     public static void main(String[] a) throws Exception {
         Thread[] t = new Thread[3]; long[] r = new long[3];
         for (int k = 0; k < 3; k++) { final int i = k; t[k] = new Thread(() -> {
-            long s = i; for (int n = 0; n < ROUNDS; n++) { s = s * 6364136223846793005L + 1442695040888963407L;
-                if ((n & 0xfffff) == 0) { byte[] b = new byte[1 << 20]; b[n % 100] = (byte) s; s += b[n % 100]; } }
+            long s = i; for (long n = 0; n < ROUNDSL; n++) { s = s * 6364136223846793005L + 1442695040888963407L;
+                if ((n & 0xfffff) == 0) { byte[] b = new byte[1 << 20]; int at = (int) (n % 100); b[at] = (byte) s; s += b[at]; } }
             r[i] = s; }); t[k].start(); }
         for (Thread x : t) x.join();
         for (long x : r) System.out.println(x);
@@ -236,6 +236,7 @@ def test_kill_and_restore(name, folder, tidy, undisturbed):
         done += 1
     assert done, "the work was over before the first dump"
     assert app.result() == expected
+    print(f"{name}: dumped and restored {done} times")
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -259,3 +260,4 @@ def test_leave_running(name, folder, tidy, undisturbed):
         done += 1
     assert done, "the work was over before the first dump"
     assert app.result() == expected
+    print(f"{name}: dumped {done} times")
