@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib.criu import TOP, run
+from lib.criu import CRIU, TOP, run
 
 
 @pytest.mark.parametrize("args", [[], ["foo"], ["dump", "more", "-t", "1"], ["dump", "--foo"], ["dump", "-t"], ["-Z"]],
@@ -77,6 +77,21 @@ def test_not_ready_touches_nothing(tmp_path):
 def test_check():
     done = run("check")
     assert (done.returncode, done.stdout) == (0, "Looks good.\n"), done.stderr
+
+
+@pytest.mark.parametrize("args", [["check"], ["check", "--feature", "mnt_id"], ["--help"], ["--version"]], ids=" ".join)
+def test_full_output(args):
+    """An answer that does not reach whoever asked is a failure."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([CRIU, *args], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "stdout: write: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("level", ["-v4", "-v9", "-vvvvvvv", "--verbosity=5"])
+def test_everything_is_logged(level):
+    """Levels above the highest are the highest."""
+    done = run("check", level)
+    assert done.returncode == 0, done.stderr
 
 
 def test_check_feature():

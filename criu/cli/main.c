@@ -4,6 +4,7 @@
  * hangs off struct cr; the commands are in commands.def, the options in
  * options.def.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -16,20 +17,27 @@
 #include "util/log.h"
 #include "util/report.h"
 
+/* An answer that nobody gets is none. Commands that say nothing on stdout have nothing to lose
+ * there. */
+static int stdout_finish(struct cr *cr, int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	log_err(cr, -errno, "stdout: write");
+	return status ?: 1;
+}
+
 static int run(struct cr *cr, const struct command_line *line)
 {
-	int ret;
+	int ret = 0;
 
-	if (line->opts->help) {
+	if (line->opts->help)
 		help_print(stdout);
-		return 0;
-	}
-	if (line->opts->version) {
+	else if (line->opts->version)
 		printf("Version: %s\n", CRIU_VERSION);
-		return 0;
-	}
-	ret = line->command->run(cr);
-	return ret < 0 ? 1 : ret;
+	else
+		ret = line->command->run(cr);
+	return stdout_finish(cr, ret < 0 ? 1 : ret);
 }
 
 /* Whatever is opened would else take the number of one of those that are closed, and get what is

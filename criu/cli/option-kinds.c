@@ -70,7 +70,8 @@ static int read_flag(const struct option_input *in, void *member)
 	return 0;
 }
 
-/* Nothing adds one, "vv" (of -vvv) adds three, "4" sets. */
+/* Nothing adds one, "vv" (of -vvv) adds three, "4" sets. Scripts give more than the highest level,
+ * to be sure of all. */
 static int read_verbosity(const struct option_input *in, void *member)
 {
 	int *level = member;
@@ -475,7 +476,7 @@ static int read_check_all(const struct option_input *in, void *member)
 
 const struct option_kind option_kinds[N_OPTION_KINDS] = {
 	[KIND_FLAG] = {ARGUMENT_NONE, NULL, read_flag},
-	[KIND_VERBOSITY] = {ARGUMENT_OPTIONAL, "a level from 0 to 4", read_verbosity},
+	[KIND_VERBOSITY] = {ARGUMENT_OPTIONAL, "a level, 0 or more", read_verbosity},
 	[KIND_STRING] = {ARGUMENT_REQUIRED, NULL, read_string},
 	[KIND_PATH] = {ARGUMENT_REQUIRED, "a path that is not empty", read_path},
 	[KIND_STRINGS] = {ARGUMENT_REQUIRED, "a word that is not empty", read_strings},
