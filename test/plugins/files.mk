@@ -54,6 +54,12 @@ $(v02-plugins): $(plugin-kit)/%.so: $(wildcard test/plugins/v02/*.c) $(kit-heade
 	$(Q)$(kit-cc) -fPIC -shared -Wno-missing-prototypes -Iplugins/include $(v02-flags-$*) -o $@ \
 		$(or $(v02-src-$*),test/plugins/v02/$*.c)
 
+# The plugin of Documentation/PLUGINS.md.
+$(plugin-kit)/tutorial.so: test/plugins/tutorial/tutorial.c $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -fPIC -shared -Iplugins/include -o $@ $<
+
 .PHONY: test-plugins
-test-plugins: $(plugin-kit)/fakedev $(kit-programs) $(kit-plugins) $(v02-plugins)
+test-plugins: $(plugin-kit)/fakedev $(kit-programs) $(kit-plugins) $(v02-plugins) $(plugin-kit)/tutorial.so
 test-programs: test-plugins
