@@ -142,6 +142,9 @@ int criu_data_put(struct criu_call *call, const char *key, const void *data, siz
 
 int criu_data_get(struct criu_call *call, const char *key, const void **data, size_t *size)
 {
+	/* recover() has no images. */
+	if (!call_of(call)->cr->plugins)
+		return -EPERM;
 	return plugin_data_find(call_of(call)->cr, call_of(call)->plugin, key, data, size);
 }
 
@@ -259,7 +262,10 @@ int criu_wait_class(struct criu_call *call, const char *class_name)
 
 static struct share *share_of(const struct call *self)
 {
-	return self->cr->plugins ? self->cr->plugins->share : NULL;
+	const struct plugins *plugins = self->cr->plugins;
+
+	/* Behind stage MAPPINGS nobody is there any more who could put something. */
+	return plugins && !plugins->has_left ? plugins->share : NULL;
 }
 
 /* Waiting that failed is explained by the core. */
@@ -327,7 +333,11 @@ int criu_keep_fd(struct criu_call *call, int fd)
 {
 	struct cr *cr = call_of(call)->cr;
 	int kept = fd;
-	int err = fd_move_above(&kept, cr->plugins->first_free_fd);
+	int err;
+
+	if (!cr->plugins || call->operation != CRIU_RESTORE)
+		return -EPERM;
+	err = fd_move_above(&kept, cr->plugins->first_free_fd);
 
 	return err < 0 ? err : kept;
 }

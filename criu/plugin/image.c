@@ -252,9 +252,10 @@ static int check_info(struct cr *cr, const PluginInfo *info)
 		return -EPROTO;
 	}
 	/* It was not to know that the images have something of it. */
-	if (plugin->state == PLUGIN_IDLE)
-		plugin->state = PLUGIN_ACTIVE;
-	return 0;
+	if (plugin->state != PLUGIN_IDLE)
+		return 0;
+	plugin->state = PLUGIN_ACTIVE;
+	return plugin_check_needs(cr, plugin);
 }
 
 static int load_class(struct cr *cr, const char *name, const char *what, struct plugin_class **ret)

@@ -88,6 +88,12 @@ int plugin_recover(const char *path, const char *name, const char *hex)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
+		sigset_t alarms;
+
+		/* The guardian has all signals blocked. */
+		sigemptyset(&alarms);
+		sigaddset(&alarms, SIGALRM);
+		sigprocmask(SIG_UNBLOCK, &alarms, NULL);
 		signal(SIGALRM, SIG_DFL);
 		alarm(TIMEOUT_S);
 		_exit(-call_recover(path, name, record, (size_t)size) & 0xff);
