@@ -162,8 +162,7 @@ static unsigned int timeout_of(const struct cr *cr, const struct plugin *plugin)
 	return plugin->decl.timeout_ms ? plugin->decl.timeout_ms : STANDARD_TIMEOUT_MS;
 }
 
-/* "plugin amdgpu: dump_file: 123: fd 5" */
-static void describe(const struct call *call, char *ret, size_t size)
+void plugin_call_describe(const struct call *call, char *ret, size_t size)
 {
 	int n = snprintf(ret, size, "plugin %s: %s", call->plugin->decl.name, call->view.hook);
 
@@ -184,7 +183,7 @@ static int judge(struct call *call, const struct call_about *about, int result)
 	char text[256];
 	int err = result;
 
-	describe(call, text, sizeof(text));
+	plugin_call_describe(call, text, sizeof(text));
 	if (call->crash) {
 		err = log_refuse(cr, -EFAULT, "%s: crashed by signal %d (%s)", text,
 				 (int)call->crash, strsignal(call->crash));

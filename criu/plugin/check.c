@@ -151,6 +151,13 @@ static int check_hooks(struct cr *cr, const char *file, const struct criu_plugin
 	return 0;
 }
 
+static bool has_lists(const struct criu_plugin *decl)
+{
+	return (decl->classes || !decl->n_classes) && (decl->rules || !decl->n_rules) &&
+	       (decl->barriers || !decl->n_barriers) && (decl->options || !decl->n_options) &&
+	       (decl->needs || !decl->n_needs);
+}
+
 int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl)
 {
 	int err;
@@ -161,6 +168,8 @@ int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl
 		return refuse(cr, file, "plugin", decl->name, "is the name of the tool's own");
 	if (str_is_empty(decl->version))
 		return refuse(cr, file, "plugin", decl->name, "has no version");
+	if (!has_lists(decl))
+		return refuse(cr, file, "plugin", decl->name, "has a list that is NULL");
 	err = check_classes(cr, file, decl);
 	if (!err)
 		err = check_rules(cr, file, decl);

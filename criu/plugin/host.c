@@ -35,25 +35,16 @@ static struct call *call_of(struct criu_call *call)
 
 /* ---- messages ---- */
 
-static void prefix(const struct call *call, char *ret, size_t size)
-{
-	if (call->task)
-		snprintf(ret, size, "plugin %s: %s: pid %d", call->plugin->decl.name,
-			 call->view.hook, call->task->view.pid);
-	else
-		snprintf(ret, size, "plugin %s: %s", call->plugin->decl.name, call->view.hook);
-}
-
 void criu_message(struct criu_call *call, enum criu_level level, const char *format, ...)
 {
 	struct call *self = call_of(call);
-	char where[128], text[1024];
+	char where[256], text[1024];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	prefix(self, where, sizeof(where));
+	plugin_call_describe(self, where, sizeof(where));
 	log_emit(self->cr->log, MIN(MAX((int)level, (int)LOG_ERROR), (int)LOG_DEBUG), __FILE__,
 		 __LINE__, "%s: %s", where, text);
 }
@@ -61,13 +52,13 @@ void criu_message(struct criu_call *call, enum criu_level level, const char *for
 int criu_error(struct criu_call *call, int err, const char *format, ...)
 {
 	struct call *self = call_of(call);
-	char where[128], text[1024];
+	char where[256], text[1024];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	prefix(self, where, sizeof(where));
+	plugin_call_describe(self, where, sizeof(where));
 	if (err >= 0)
 		err = -EIO;
 	log_err(self->cr, err, "%s: %s", where, text);

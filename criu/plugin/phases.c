@@ -11,6 +11,7 @@
 #include "cr.h"
 #include "plugin/priv.h"
 #include "run.h"
+#include "util/alloc.h"
 #include "util/log.h"
 
 struct phase_info {
@@ -135,13 +136,13 @@ static void keep_first(int *first, int err)
 		*first = err;
 }
 
-/* The record is of no use any more once what it would undo was undone. */
-static void drop_record(struct cr *cr, int *id, int err)
+/* The records are of no use any more once what they would undo was undone. */
+static void drop_records(struct cr *cr, struct plugin_records *records, int err)
 {
-	if (*id > 0 && !err) {
-		undo_forget(cr, *id);
-		*id = 0;
-	}
+	if (err)
+		return;
+	while (records->n)
+		undo_forget(cr, records->ids[--records->n]);
 }
 
 static int close_plugin(struct cr *cr, struct plugin *plugin, enum plugin_phase phase,
@@ -164,12 +165,12 @@ static int close_plugin(struct cr *cr, struct plugin *plugin, enum plugin_phase 
 			continue;
 		task->is_open[phase] = false;
 		err = call_task(cr, task, hooks->task, about);
-		drop_record(cr, &task->journal[phase], err);
+		drop_records(cr, &task->journal[phase], err);
 		keep_first(&first, err);
 	}
 	about.hook = info->closing[2];
 	err = call_set(cr, plugin, hooks->end, &about);
-	drop_record(cr, &plugin->journal[phase], err);
+	drop_records(cr, &plugin->journal[phase], err);
 	keep_first(&first, err);
 	return first;
 }
@@ -189,11 +190,13 @@ int plugins_close(struct cr *cr, enum plugin_phase phase, const struct criu_outc
 
 void plugin_journal_note(struct call *call, int id)
 {
+	struct plugin_records *records;
+
 	if (call->phase < 0)
 		return;
-	/* A second record of one task and phase: the first is dropped with the run. */
-	if (call->task)
-		call->task->journal[call->phase] = id;
-	else
-		call->plugin->journal[call->phase] = id;
+	records = call->task ? &call->task->journal[call->phase]
+			     : &call->plugin->journal[call->phase];
+	records->ids =
+		array_grow(records->ids, &records->capacity, records->n + 1, sizeof(*records->ids));
+	records->ids[records->n++] = id;
 }

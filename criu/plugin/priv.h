@@ -28,6 +28,12 @@ struct plugin_class {
 	size_t share_index;
 };
 
+/* Ids of records in the undo journal. */
+struct plugin_records {
+	int *ids;
+	size_t n, capacity;
+};
+
 /* Per plugin and task; the address of view is what the plugin knows. */
 struct plugin_task {
 	struct list node; /* plugin.tasks, in tree order */
@@ -36,7 +42,7 @@ struct plugin_task {
 	bool had_legacy_pause;
 	bool is_listed;  /* in the tree when it was read last */
 	bool is_open[2]; /* by phase: the opening hook succeeded and the closing one is due */
-	int journal[2];  /* id of the record made in that phase, or 0 */
+	struct plugin_records journal[2]; /* made in that phase */
 	struct criu_file **files;
 	struct criu_mapping **mappings;
 	size_t files_capacity, mappings_capacity;
@@ -81,9 +87,9 @@ struct plugin {
 	size_t n_listed, listed_capacity;
 	bool is_begun[2]; /* by phase: begin() succeeded */
 	bool has_restore_begun;
-	int journal[2];          /* of begin() */
-	struct list data;        /* struct plugin_data */
-	struct hash data_by_key; /* hash of the key */
+	struct plugin_records journal[2]; /* of begin() and end() */
+	struct list data;                 /* struct plugin_data */
+	struct hash data_by_key;          /* hash of the key */
 	struct hash tasks_by_pid;
 	bool owns_something;
 	char **images; /* dump: names of the files it made */
@@ -199,6 +205,8 @@ struct call_about {
 int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *about,
 		int (*body)(struct criu_call *call, void *arg), void *arg, struct call *ret_call);
 int plugin_calls_start(struct cr *cr);
+/* "plugin amdgpu: dump_file: pid 123: fd 5 (/dev/kfd)" */
+void plugin_call_describe(const struct call *call, char *ret, size_t size);
 
 /* --- count.c --- */
 void plugin_count(struct plugin *plugin, const char *hook, uint64_t microseconds);

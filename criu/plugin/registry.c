@@ -68,7 +68,7 @@ int registry_add(struct cr *cr, const struct criu_plugin *decl, const char *file
 	if (!plugin->decl.name)
 		plugin->decl.name = "";
 	plugin->classes = xcalloc(plugin->decl.n_classes + 1, sizeof(*plugin->classes));
-	for (size_t i = 0; i < plugin->decl.n_classes; i++) {
+	for (size_t i = 0; plugin->decl.classes && i < plugin->decl.n_classes; i++) {
 		plugin->classes[i].plugin = plugin;
 		plugin->classes[i].decl = &plugin->decl.classes[i];
 	}
@@ -153,6 +153,8 @@ void registry_drop(struct plugin *plugin)
 	list_for_each_entry_safe (task, next, &plugin->tasks, node) {
 		free(task->files);
 		free(task->mappings);
+		free(task->journal[0].ids);
+		free(task->journal[1].ids);
 		free(task);
 	}
 	hash_release(&plugin->tasks_by_pid);
@@ -163,6 +165,8 @@ void registry_drop(struct plugin *plugin)
 	if (plugin->handle)
 		dlclose(plugin->handle);
 	list_del(&plugin->node);
+	free(plugin->journal[0].ids);
+	free(plugin->journal[1].ids);
 	free(plugin->legacy);
 	free(plugin->classes);
 	free(plugin->options);
