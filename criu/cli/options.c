@@ -255,8 +255,6 @@ int options_check(struct cr *cr, struct options *opts, const struct command *com
 	}
 	if (!opts->work_dir)
 		opts->work_dir = opts->images_dir;
-	if (!opts->libdir)
-		opts->libdir = getenv("CRIU_LIBS_DIR") ?: "/usr/lib/criu";
 	if (getenv("CRIU_DEPRECATED"))
 		opts->deprecated = true;
 	opts->network_lock_given = option_is_given(opts, option_find("network-lock"));

@@ -16,16 +16,13 @@
 #include "options.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
+#include "plugin/dir.h"
 #include "plugin/legacy.h"
 #include "plugin/priv.h"
 #include "util/alloc.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/str.h"
-
-#ifndef PLUGIN_DIR
-#define PLUGIN_DIR "/usr/lib/criu"
-#endif
 
 #define SUFFIX ".so"
 

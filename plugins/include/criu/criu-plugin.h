@@ -327,14 +327,15 @@ struct criu_plugin {
 	size_t n_barriers;
 	const struct criu_option *options;
 	size_t n_options;
-	const struct criu_need *needs; /* checked when the plugin is not absent */
+	const struct criu_need *needs; /* checked when the plugin takes part */
 	size_t n_needs;
 	uint32_t timeout_ms; /* for each call; 0: 60000. --plugin-timeout replaces it (G11) */
 
 	/*
 	 * First call, in the tool's main thread, before anything is touched: is there a device,
-	 * does it concern this tree? On dump call->tasks has the tree; on restore it has the tasks
-	 * with their manifest. NULL: active. Who answers IDLE or ABSENT gets no further call (G1).
+	 * does it concern this tree? On dump call->tasks has the tree; on restore it has the tasks,
+	 * their manifest not yet. NULL: active. Who answers IDLE or ABSENT gets no further call
+	 * (G1).
 	 */
 	int (*probe)(struct criu_call *call);
 
