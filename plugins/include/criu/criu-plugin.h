@@ -270,8 +270,7 @@ enum criu_fate {
 struct criu_outcome {
 	uint32_t size;
 	enum criu_fate fate;
-	bool is_final; /* false in POST_DUMP_DEVICES: what is intended, if nothing fails from there
-			*/
+	bool is_final;   /* false in POST_DUMP_DEVICES: what is intended, if nothing fails */
 	const char *why; /* CRIU_FATE_FAILED: the first cause */
 };
 
