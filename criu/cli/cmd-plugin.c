@@ -31,6 +31,8 @@ static int explain(struct cr *cr, const char *file)
 		int err = plugins_load(cr, operations[i]);
 
 		if (!err)
+			err = plugins_settle(cr);
+		if (!err)
 			plugins_print_order(cr, stdout);
 		if (err || i)
 			return err;
@@ -49,6 +51,8 @@ static int check(struct cr *cr, const char *file)
 		return -EINVAL;
 	}
 	err = plugins_load_file(cr, CRIU_DUMP, file);
+	if (!err)
+		err = plugins_settle(cr);
 	if (err)
 		return err;
 	plugins_print_list(cr, stdout);

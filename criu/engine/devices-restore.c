@@ -41,6 +41,8 @@ int devices_load_images(struct cr *cr)
 	err = legacy_init(cr, names, needed ? needed->n_plugins : 0);
 	if (!err)
 		err = plugins_load_image(cr, names, needed ? needed->n_plugins : 0);
+	if (!err)
+		err = plugins_settle(cr);
 	return err ? err : legacy_restore_init(cr);
 }
 

@@ -68,8 +68,11 @@ static void tell_tasks(struct cr *cr)
 
 int devices_probe(struct cr *cr)
 {
+	int err;
+
 	tell_tasks(cr);
-	return plugins_probe(cr);
+	err = plugins_probe(cr);
+	return err ? err : plugins_settle(cr);
 }
 
 /* ---- outcomes ---- */

@@ -259,6 +259,17 @@ static void find_file_of(struct plugins *plugins, struct device_mapping *mapping
 	}
 }
 
+static void follow_file(const struct plugins *plugins, struct device_mapping *mapping)
+{
+	struct device_file *file;
+
+	if (!mapping->view.file)
+		return;
+	file = hash_get(&plugins->files_by_id, mapping->view.file->id);
+	mapping->class = file->class;
+	mapping->view.class_of = file->class->decl;
+}
+
 static int compare_mappings(const void *a, const void *b)
 {
 	const struct criu_mapping *x = *(struct criu_mapping *const *)a;
@@ -280,6 +291,11 @@ void plugins_settle_manifest(struct cr *cr)
 	plugins->is_settled = true;
 	plugins_for_each (plugin, plugins)
 		number_tasks(plugin, &numbers);
+	/* A mapping goes where its file goes, which is dumped before it. */
+	list_for_each_entry (mapping, &plugins->mappings, node) {
+		find_file_of(plugins, mapping);
+		follow_file(plugins, mapping);
+	}
 	sort_files(plugins, &numbers);
 	sort_mappings(plugins, &numbers);
 	hash_release(&numbers);
@@ -292,7 +308,6 @@ void plugins_settle_manifest(struct cr *cr)
 		}
 	}
 	list_for_each_entry (mapping, &plugins->mappings, node) {
-		find_file_of(plugins, mapping);
 		if (mapping->view.task)
 			give_mapping(mapping, plugin_find_task(mapping->class->plugin,
 							       mapping->view.task->pid));

@@ -22,6 +22,7 @@
 #include "util/alloc.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/report.h"
 #include "util/str.h"
 
 #define SUFFIX ".so"
@@ -78,13 +79,22 @@ static int load_file(struct cr *cr, const char *file)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", cr->plugins->directory, file);
 	void *handle;
+	int err;
 
 	handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	if (!handle) {
 		log_warn(cr, "%s: is not loaded: %s", path, dlerror());
 		return 0;
 	}
-	return take(cr, file, path, handle);
+	err = take(cr, file, path, handle);
+	if (err != -EINVAL)
+		return err;
+	/* What is wrong with it has been said; it harms nobody who does not need it. */
+	if (cr->report)
+		report_cause_clear(cr->report);
+	registry_forget(cr, list_last_entry(&cr->plugins->all, struct plugin, node));
+	log_warn(cr, "%s: is not loaded", path);
+	return 0;
 }
 
 static int load_directory(struct cr *cr)
@@ -125,8 +135,6 @@ static int prepare(struct cr *cr)
 {
 	int err = plugin_options_read(cr);
 
-	if (!err)
-		err = plugins_settle(cr);
 	if (!err && cr->plugins->n_contract)
 		err = plugin_calls_start(cr);
 	return err;

@@ -16,6 +16,9 @@
 #include "util/log.h"
 #include "util/str.h"
 
+/* Nobody loads so many plugins for one device. */
+#define MAX_CLAIMANTS 16
+
 static bool is_in_range(const struct criu_match *match, const struct criu_candidate *candidate)
 {
 	unsigned int number = minor(candidate->rdev);
@@ -100,25 +103,32 @@ static bool overrides(const struct criu_class *class, const struct criu_class *o
 	return false;
 }
 
-static int choose(struct cr *cr, struct plugin_class *class, struct plugin_class **best,
-		  const struct criu_candidate *candidate)
+/* The one that overrides all others, or the only one. */
+static int choose(struct cr *cr, struct plugin_class *const *claimants, size_t n,
+		  struct plugin_class **ret, const struct criu_candidate *candidate)
 {
-	if (!*best || overrides(class->decl, (*best)->decl)) {
-		*best = class;
+	for (size_t i = 0; i < n; i++) {
+		size_t n_below = 0;
+
+		for (size_t j = 0; j < n; j++)
+			n_below += j != i && overrides(claimants[i]->decl, claimants[j]->decl);
+		if (n_below + 1 < n)
+			continue;
+		*ret = claimants[i];
 		return 0;
 	}
-	if (overrides((*best)->decl, class->decl))
-		return 0;
 	log_refuse(cr, -EEXIST, "%d: %s %s: both %s and %s claim it", candidate->host_pid,
 		   candidate->is_mapping ? "mapping of" : "file", candidate->path,
-		   (*best)->decl->name, class->decl->name);
+		   claimants[0]->decl->name, claimants[1]->decl->name);
 	log_remedy(cr, "unload one of the plugins, or have one class override the other");
 	return -EEXIST;
 }
 
 int plugins_claim(struct cr *cr, const struct criu_candidate *candidate, struct plugin_class **ret)
 {
+	struct plugin_class *claimants[MAX_CLAIMANTS];
 	struct plugin *plugin;
+	size_t n = 0;
 
 	*ret = NULL;
 	if (!cr->plugins || !cr->plugins->n_contract)
@@ -128,11 +138,11 @@ int plugins_claim(struct cr *cr, const struct criu_candidate *candidate, struct 
 			struct plugin_class *class = &plugin->classes[i];
 			int err = class_claims(cr, class, candidate);
 
-			if (err > 0)
-				err = choose(cr, class, ret, candidate);
 			if (err < 0)
 				return err;
+			if (err > 0 && n < MAX_CLAIMANTS)
+				claimants[n++] = class;
 		}
 	}
-	return 0;
+	return n ? choose(cr, claimants, n, ret, candidate) : 0;
 }

@@ -41,7 +41,12 @@ enum anchor {
  * that is not one (G1, G3).
  */
 int plugins_load(struct cr *cr, enum criu_operation operation);
-/* The same for a single file, which must be a plugin. */
+/*
+ * Settles the order of all plugins that are neither absent nor idle (G3): once it is known who
+ * takes part. -ELOOP, -ENOENT, -EEXIST, logged.
+ */
+int plugins_settle(struct cr *cr);
+/* As plugins_load() for a single file, which must be a good plugin. */
 int plugins_load_file(struct cr *cr, enum criu_operation operation, const char *path);
 /* exit() of those that are active, then unloads all. */
 void plugins_free(struct cr *cr);

@@ -147,6 +147,11 @@ struct plugins {
 #define plugins_for_each(plugin, plugins) list_for_each_entry (plugin, &(plugins)->all, node)
 
 /* Contract plugins that take part. */
+static inline bool plugin_takes_part(const struct plugin *plugin)
+{
+	return !plugin->legacy && plugin->state != PLUGIN_IDLE && plugin->state != PLUGIN_ABSENT;
+}
+
 static inline bool plugin_is_active(const struct plugin *plugin)
 {
 	return plugin->state == PLUGIN_ACTIVE && !plugin->legacy;
@@ -157,10 +162,10 @@ struct plugin *registry_new(struct cr *cr, const char *file, const char *path, v
 int registry_add(struct cr *cr, const struct criu_plugin *decl, const char *file, const char *path,
 		 void *handle);
 void registry_drop(struct plugin *plugin);
+/* Drops one that was taken in already. */
+void registry_forget(struct cr *cr, struct plugin *plugin);
 /* --- check.c: is a declaration whole? -EINVAL, logged --- */
 int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl);
-/* --- settle.c --- */
-int plugins_settle(struct cr *cr);
 /* --- options.c --- */
 int plugin_options_read(struct cr *cr);
 /* --- needs.c --- */

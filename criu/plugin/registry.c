@@ -78,6 +78,12 @@ int registry_add(struct cr *cr, const struct criu_plugin *decl, const char *file
 	return plugin_check(cr, path, &plugin->decl);
 }
 
+void registry_forget(struct cr *cr, struct plugin *plugin)
+{
+	cr->plugins->n_contract -= plugin->legacy == NULL;
+	registry_drop(plugin);
+}
+
 bool plugins_are_loaded(const struct cr *cr)
 {
 	return cr->plugins && !list_is_empty(&cr->plugins->all);

@@ -115,16 +115,17 @@ int plugins_settle(struct cr *cr)
 
 	add_anchors(plugins);
 	plugins_for_each (plugin, plugins)
-		if (!err && !plugin->legacy)
+		if (!err && plugin_takes_part(plugin))
 			err = add_classes(cr, plugin);
 	plugins_for_each (plugin, plugins)
-		if (!err && !plugin->legacy)
+		if (!err && plugin_takes_part(plugin))
 			err = add_rules(cr, plugin, &plugins->rule_texts, &plugins->n_rule_texts);
 	if (err)
 		return err;
 	err = order_settle(&plugins->order, &cycle);
 	plugins_for_each (plugin, plugins)
-		for (size_t i = 0; !err && i < plugin->decl.n_classes; i++)
+		for (size_t i = 0; !err && plugin_takes_part(plugin) && i < plugin->decl.n_classes;
+		     i++)
 			plugin->classes[i].position =
 				plugins->order.nodes[plugin->classes[i].node].position;
 	if (err) {
