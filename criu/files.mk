@@ -3,7 +3,8 @@ criu-src += $(filter-out criu/cli/main.c,$(wildcard $(addprefix criu/,util/*.c k
 criu-main += $(wildcard criu/cli/main.c)
 
 blobs += restorer
-blob-restorer-src     := criu/pie/restorer.c criu/pie/restorer-mem.c criu/pie/restorer-thread.c criu/pie/restorer-task.c
+blob-restorer-src     := criu/pie/restorer.c criu/pie/restorer-mem.c criu/pie/restorer-pkey.c criu/pie/restorer-thread.c \
+                         criu/pie/restorer-task.c
 blob-restorer-into    := criu-src
 blob-restorer-runtime := no
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Bad input: one sentence that names it, exit status 1, and nothing has happened."""
 
+import ctypes
+import errno
 import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 from pathlib import Path
 
@@ -227,6 +230,35 @@ def test_no_inventory(images, gone):
     log = images.restore(expect=1)
     assert "inventory" in errors(log)[0]
     assert host.name(gone.pid) == "gone"
+
+
+# struct sock_filter: load the number of the call; pkey_alloc(2) ends with ENOSPC, as on a CPU without keys; the rest is allowed.
+NO_KEYS = b"".join(struct.pack("HBBI", *step) for step in ((0x20, 0, 0, 0), (0x15, 0, 1, 330), (6, 0, 0, 0x50000 | errno.ENOSPC),
+                                                         (6, 0, 0, 0x7fff0000)))
+
+
+def take_keys_away():
+    code = ctypes.create_string_buffer(NO_KEYS)
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(NO_KEYS) // 8, ctypes.addressof(code)))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, program, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+
+
+def test_no_protection_keys(images, folder, tidy):
+    program = Program(BUILT / "mem-pkey", folder / "program")
+    if not program.wait_ready():
+        pytest.skip(program.result())
+    pids = host.tree(program.pid)
+    images.dump(program.pid)
+    for pid in pids:
+        host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
+    program.process.returncode = 0
+    program.forget_end()
+    log = images.restore(expect=1, preexec_fn=take_keys_away)
+    assert "uses protection keys" in errors(log)[0] and "restore on a CPU with protection keys" in log
+    assert host.name(program.pid) == "gone" and "step fork" not in log
+    images.restore()
+    program.verify()
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ static int prepare(struct cr *cr)
 {
 	static const enum feature wanted[] = {
 		FEATURE_MEMBARRIER_GET, FEATURE_PAGEMAP_SCAN, FEATURE_PROCMAP_QUERY,
-		FEATURE_GUARD_PAGES,    FEATURE_PIDFD_GETFD,
+		FEATURE_GUARD_PAGES,    FEATURE_PIDFD_GETFD,  FEATURE_PKEYS,
 	};
 	int err;
 

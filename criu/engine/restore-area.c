@@ -97,10 +97,13 @@ static void put_mem_args(struct args_builder *b, const struct mem_args *mem)
 {
 	struct args_ref keep = args_put(b, mem->keep, sizeof(*mem->keep), mem->n_keep);
 	struct args_ref moves = args_put(b, mem->moves, sizeof(*mem->moves), mem->n_moves);
+	struct args_ref protects =
+		args_put(b, mem->protects, sizeof(*mem->protects), mem->n_protects);
 
 	args_task(b)->mem = *mem;
 	args_task(b)->keep = keep;
 	args_task(b)->moves = moves;
+	args_task(b)->protects = protects;
 }
 
 int area_put_args(struct cr *cr, struct task *task)

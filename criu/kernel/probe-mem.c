@@ -110,6 +110,20 @@ int probe_populate_write(void)
 	return answer;
 }
 
+/* In a child: freeing a key leaves what this thread may do with it. */
+static int take_pkey(void)
+{
+	/* "None left" is what a kernel says whose CPU has none. */
+	if (syscall(SYS_pkey_alloc, 0, 0) < 0 && errno == ENOSPC)
+		return 0;
+	return probe_errno(syscall(SYS_pkey_alloc, 0, 0));
+}
+
+int probe_pkeys(void)
+{
+	return probe_in_child(take_pkey);
+}
+
 static int uffd_with(uint64_t features)
 {
 	_cleanup_close_ int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);

@@ -136,7 +136,7 @@ static int take_record(struct pass *pass, const char *header, const char *body, 
 	/* The line before the flags, so that only the end needs to be searched; absent where the
 	 * CPU has no keys. */
 	if (body_size > 64 && find_number(body + body_size - 64, 64, "\nProtectionKey:", &pkey)) {
-		if (pkey > UINT8_MAX)
+		if (pkey > 31)
 			return -EBADMSG;
 		vma->pkey = (uint8_t)pkey;
 	}

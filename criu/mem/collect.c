@@ -59,11 +59,6 @@ bool mem_has_uprobes(const struct cr *cr)
 
 static void warn_of_losses(struct cr *cr, struct task *task, const struct vma_facts *facts)
 {
-	if (facts->pkey)
-		log_warn(cr,
-			 "pid %d: mapping %" PRIx64 "-%" PRIx64
-			 ": its protection key %u is not saved",
-			 task->host_pid, facts->start, facts->end, facts->pkey);
 	if (facts->flags & VMA_SL)
 		log_warn(cr,
 			 "pid %d: mapping %" PRIx64 "-%" PRIx64
@@ -105,7 +100,9 @@ int mem_collect(struct cr *cr, struct task *task)
 
 		if (why && may_be_device(cr) && vma_convert_device(facts, &vma))
 			vma.refusal = why;
-		else if (why)
+		else if (!why && vma.has_pkey && !vma_is_mapped(&vma))
+			why = "it has a protection key, which such a mapping cannot be given again";
+		if (why && !vma.refusal)
 			return log_refuse(
 				cr, -ENOTSUP, "pid %d: mapping %" PRIx64 "-%" PRIx64 " (%s): %s",
 				task->host_pid, facts->start, facts->end, facts->path, why);

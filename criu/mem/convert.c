@@ -3,7 +3,7 @@
  * From what the kernel tells of a mapping (kernel/maps.h) to the fields of vma_entry: status says
  * what kind of area it is, flags are those mmap(2) needs to make it again, madv the lasting advice.
  * Mappings that cannot be brought back are refused here, as far as their facts show it. Not saved,
- * since the format has no field for it: protection keys, mseal(2), MLOCK_ONFAULT. No system calls;
+ * since the format has no field for it: mseal(2), MLOCK_ONFAULT. No system calls;
  * test/unit/mem/test-convert.c.
  */
 #include <sys/mman.h>
@@ -110,6 +110,8 @@ const char *vma_convert(const struct vma_facts *facts, struct vma *ret)
 		.start = facts->start,
 		.end = facts->end,
 		.prot = facts->prot,
+		.pkey = facts->pkey,
+		.has_pkey = facts->pkey != 0,
 		.flags = mmap_flags(facts),
 		.facts = facts,
 	};

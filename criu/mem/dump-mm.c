@@ -2,9 +2,10 @@
 /*
  * Dump, last part: mm-N.img, one entry that says what the address space looks like: its mappings,
  * the addresses the kernel keeps for /proc (code, data, break, stack, arguments, environment), the
- * auxiliary vector, the executable, rings of asynchronous I/O. Guard regions follow the mappings.
- * The break, and what prctl(2) alone tells, comes from the parasite. Of a ring of AIO the number of
- * requests is worked out backwards, so that io_setup(2) makes a ring of the same size.
+ * auxiliary vector, the executable, rings of asynchronous I/O, protection keys. Guard regions
+ * follow the mappings. The break, and what prctl(2) alone tells, comes from the parasite. Of a ring
+ * of AIO the number of requests is worked out backwards, so that io_setup(2) makes a ring of the
+ * same size.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -127,6 +128,8 @@ static void fill_vma(const struct vma *vma, VmaEntry *e)
 	e->madv = vma->madv;
 	e->has_fdflags = vma_has_file(vma) || (vma->status & VMA_AREA_AIORING);
 	e->fdflags = vma->fdflags;
+	e->has_pkey = vma->has_pkey;
+	e->pkey = vma->pkey;
 }
 
 static int write_mm(struct cr *cr, struct task *task)
@@ -167,6 +170,7 @@ int mem_dump_mm(struct cr *cr, struct task *task)
 	int err;
 
 	fill_addresses(task, e);
+	pkeys_dump(cr, task);
 	err = fill_auxv(cr, task, e);
 	if (!err)
 		err = fill_aios(cr, task, e);

@@ -90,7 +90,7 @@ static const char *vma_fault(const struct vma *vma)
 		return "its offset in the file is none";
 	if (vma->start % vma_page_size(vma) || vma->end % vma_page_size(vma))
 		return "it does not consist of huge pages of its size";
-	return NULL;
+	return pkey_fault(vma);
 }
 
 static int check_file(struct cr *cr, const struct task *task, const struct vma *vma)
@@ -135,6 +135,8 @@ static void fill_vma(const VmaEntry *e, struct vma *vma)
 		.status = e->status,
 		.madv = e->has_madv ? e->madv : 0,
 		.fdflags = (e->has_fdflags ? e->fdflags : guessed) & 3,
+		.pkey = e->pkey <= UINT8_MAX ? e->pkey : UINT8_MAX,
+		.has_pkey = e->has_pkey,
 	};
 }
 
@@ -305,6 +307,8 @@ int mem_load(struct cr *cr, struct task *task)
 		err = find_special(cr, task);
 	if (!err)
 		err = check_mm(cr, task);
+	if (!err)
+		err = pkeys_check(cr, task);
 	if (!err)
 		err = content_load(cr, IMAGE_PAGEMAP, task->pid, MEM_TASK_SIZE, false,
 				   &mm->restore->content);

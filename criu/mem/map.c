@@ -137,13 +137,23 @@ static int advise_before(struct cr *cr, struct task *task, const struct vma *vma
 	return 0;
 }
 
+/*
+ * Until the blob sets it. Memory that can only be executed makes the kernel take a protection key,
+ * whatever key comes next, for this process and all that it forks.
+ */
+static int protection_for_now(const struct vma *vma)
+{
+	return vma->prot == PROT_EXEC ? PROT_READ | PROT_EXEC : (int)vma->prot;
+}
+
 /* Until it is filled. Never more than writable, since policies forbid memory that is both written
  * and executed. */
 static int first_protection(const struct task *task, const struct vma *vma)
 {
 	const uint32_t both = PROT_READ | PROT_WRITE;
 
-	return (vma->prot & both) != both && vma_is_filled(task, vma) ? (int)both : (int)vma->prot;
+	return (vma->prot & both) != both && vma_is_filled(task, vma) ? (int)both
+								      : protection_for_now(vma);
 }
 
 int vma_map(struct cr *cr, struct task *task, struct vma *vma, struct mapped_file *last_file)
@@ -219,6 +229,14 @@ static int lock(struct cr *cr, struct task *task, const struct vma *vma)
 		       vma->start, vma->end);
 }
 
+static bool needs_protection(const struct task *task, const struct vma *vma)
+{
+	/* What is inherited is as the parent was to have it. */
+	if (vma->inherit && vma->inherit->prot != vma->prot)
+		return true;
+	return first_protection(task, vma) != protection_for_now(vma);
+}
+
 int vma_finish(struct cr *cr, struct task *task, const struct vma *vma)
 {
 	int err;
@@ -226,9 +244,10 @@ int vma_finish(struct cr *cr, struct task *task, const struct vma *vma)
 	err = advise(cr, task, vma);
 	if (!err)
 		err = lock(cr, task, vma);
-	if (err || first_protection(task, vma) == (int)vma->prot)
+	if (err || !needs_protection(task, vma))
 		return err;
-	if (mprotect((void *)(uintptr_t)vma->mapped_at, vma->end - vma->start, (int)vma->prot) < 0)
+	if (mprotect((void *)(uintptr_t)vma->mapped_at, vma->end - vma->start,
+		     protection_for_now(vma)) < 0)
 		return log_err(cr, -errno, "pid %d: protect mapping %" PRIx64 "-%" PRIx64,
 			       task->pid, vma->start, vma->end);
 	return 0;

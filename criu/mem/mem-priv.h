@@ -123,6 +123,17 @@ int vdso_restore(struct cr *cr, struct task *task);
 /* Adds to args->early, to moves and ranges to keep what the blob does with our vDSO. */
 void vdso_args(const struct vdso_own *own, struct mem_args *args, struct spans *keep);
 
+/* --- pkey.c: protection keys --- */
+
+/* Completes mm->entry and mm->vmas. Needs the parasite's facts. */
+void pkeys_dump(struct cr *cr, struct task *task);
+/* What is wrong with the key of a mapping, or NULL. */
+const char *pkey_fault(const struct vma *vma);
+/* Checks mm->entry and mm->vmas, and that this host can give them what they say. */
+int pkeys_check(struct cr *cr, const struct task *task);
+/* Adds to args what the blob does with keys, and with mappings that can only be executed. */
+void pkeys_args(struct cr *cr, const struct task *task, struct mem_args *args);
+
 /* --- scan.c --- */
 
 /* Makes mm->dump->pages and guards of a frozen task. */

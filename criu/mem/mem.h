@@ -34,6 +34,8 @@ struct vma {
 	uint32_t prot, flags, status;
 	uint64_t madv;
 	uint32_t fdflags;
+	uint8_t pkey; /* protection key; only if has_pkey */
+	bool has_pkey;
 	/* dump */
 	const struct vma_facts *facts; /* kernel/maps.h */
 	const char *refusal; /* why it cannot be dumped unless a plugin owns it; else NULL */

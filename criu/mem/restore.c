@@ -305,6 +305,7 @@ int mem_restore_args(struct cr *cr, struct task *task, struct mem_args *ret)
 			ret->moves[ret->n_moves++] =
 				(struct mem_move){vma->mapped_at, vma->start, size};
 	}
+	pkeys_args(cr, task, ret);
 	vdso_args(cr->mem->vdso, ret, &keep);
 	spans_sort(&keep);
 	ret->keep = xcalloc(keep.n, sizeof(*ret->keep));
@@ -319,6 +320,8 @@ void mem_args_release(struct mem_args *args)
 {
 	free(args->keep);
 	free(args->moves);
+	free(args->protects);
 	args->keep = NULL;
 	args->moves = NULL;
+	args->protects = NULL;
 }

@@ -48,6 +48,9 @@ enum restore_stage {
 	STEP(SHARED_UNMAP, "unmap our own memory")                            \
 	STEP(EARLY_MOVE, "move the vDSO to its address")                      \
 	STEP(MOVE, "move memory to its address")                              \
+	STEP(PKEY_ALLOC, "allocate a protection key")                         \
+	STEP(PKEY_FREE, "free a protection key")                              \
+	STEP(PROTECT, "set the protection of memory")                         \
 	STEP(MM_MAP, "set code, data, argument addresses and the executable") \
 	STEP(CLOSE, "close the tool's descriptors")                           \
 	STEP(THP, "set PR_SET_THP_DISABLE")                                   \
@@ -181,8 +184,9 @@ struct task_args {
 
 	/* mem/ */
 	struct mem_args mem;
-	struct args_ref keep;  /* of struct mem_span; mem.keep is not used */
-	struct args_ref moves; /* of struct mem_move; mem.moves is not used */
+	struct args_ref keep;     /* of struct mem_span; mem.keep is not used */
+	struct args_ref moves;    /* of struct mem_move; mem.moves is not used */
+	struct args_ref protects; /* of struct mem_protect; mem.protects is not used */
 
 	/* state/ */
 	struct args_ref sigactions; /* of struct sigaction_args, for signals 1 to 64 in order; 9 and

@@ -9,8 +9,10 @@
  * vDSO and its data; no vDSO function may be called from here on.
  *   2. munmap everything below task_size that is neither in `keep` nor the blob's own.
  *   3. `moves`: the same call. The targets are free (each lies outside `keep` and the blob).
- *   4. prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map)), exe_fd filled in; close that descriptor.
- *   5. prctl(PR_SET_THP_DISABLE) if thp_disable; PR_SET_DUMPABLE, after the credentials, if
+ *   4. Protection keys: exactly those of `pkeys` and `exec_only_pkey` become allocated, and each of
+ * `protects` gets its protection.
+ *   5. prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map)), exe_fd filled in; close that descriptor.
+ *   6. prctl(PR_SET_THP_DISABLE) if thp_disable; PR_SET_DUMPABLE, after the credentials, if
  * dumpable is 0 or 1.
  */
 #ifndef CRIU_PIE_MEM_ARGS_H
@@ -26,6 +28,13 @@ struct mem_move {
 	uint64_t from, to, size;
 };
 
+/* Of memory at its final address. */
+struct mem_protect {
+	uint64_t start, size;
+	uint32_t prot;
+	int32_t pkey; /* -1: the one that the kernel chooses */
+};
+
 /* struct prctl_mm_map of linux/prctl.h, whose header clashes with libc's. */
 struct mem_map_args {
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
@@ -38,13 +47,16 @@ struct mem_map_args {
 
 struct mem_args {
 	uint64_t task_size; /* where user addresses end */
-	uint32_t n_early, n_keep, n_moves;
+	uint32_t n_early, n_keep, n_moves, n_protects;
 	int32_t dumpable; /* -1: not told */
 	uint32_t thp_disable;
 	uint32_t auxv_words;
+	uint32_t pkeys;          /* bit 1: key 1 */
+	uint32_t exec_only_pkey; /* the kernel's own; 0: none */
 	struct mem_move early[4];
 	struct mem_span *keep; /* ascending, no two touch */
 	struct mem_move *moves;
+	struct mem_protect *protects;
 	struct mem_map_args map; /* auxv is the builder's to set, exe_fd is set */
 	uint64_t auxv[MEM_AUXV_WORDS];
 };

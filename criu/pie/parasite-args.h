@@ -54,6 +54,8 @@ struct parasite_task_args {
 	int32_t step;            /* out: enum parasite_step */
 	uint32_t n_timers;       /* in */
 	uint32_t has_membarrier; /* in: the kernel knows MEMBARRIER_CMD_GET_REGISTRATIONS */
+	uint32_t has_pkeys;      /* in: CPU and kernel have protection keys */
+	uint32_t pkeys; /* those that pkey_alloc(2) gave and pkey_free(2) did not take back */
 	struct parasite_thread_facts leader;
 	uint64_t brk;
 	int32_t dumpable;     /* PR_GET_DUMPABLE */
@@ -78,6 +80,7 @@ enum parasite_step {
 	PARASITE_STEP_THP,
 	PARASITE_STEP_SUBREAPER,
 	PARASITE_STEP_MEMBARRIER,
+	PARASITE_STEP_PKEYS,
 	PARASITE_STEP_ITIMER,
 	PARASITE_STEP_SIGACTION,
 	PARASITE_STEP_POSIX_TIMER,

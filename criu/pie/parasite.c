@@ -19,6 +19,11 @@
 /* Kernel 6.3; not in the headers of all distributions. */
 #define MEMBARRIER_GET_REGISTRATIONS (1 << 9)
 
+#define N_PKEYS   16
+#define PAGE_SIZE 4096
+/* Where no process has a mapping. */
+#define KERNEL_ADDRESS 0xffff800000000000
+
 static long ask_thread(struct parasite_thread_facts *facts, int32_t *step)
 {
 	stack_t stack = {0};
@@ -90,6 +95,25 @@ static long ask_process(struct parasite_task_args *args)
 	return 0;
 }
 
+/*
+ * Which keys are allocated is written nowhere. A change of protection is refused for the key
+ * (EINVAL) before it is for the address (ENOMEM), so one that must fail tells, and nothing is
+ * changed: unlike pkey_alloc(2), which would take a key and open it for this thread.
+ */
+static long ask_pkeys(struct parasite_task_args *args)
+{
+	args->step = PARASITE_STEP_PKEYS;
+	for (int key = 1; key < N_PKEYS; key++) {
+		long ret = sys(pkey_mprotect, KERNEL_ADDRESS, PAGE_SIZE, 0, key);
+
+		if (ret == -ENOMEM)
+			args->pkeys |= 1u << key;
+		else if (ret != -EINVAL)
+			return ret < 0 ? ret : -EPROTO;
+	}
+	return 0;
+}
+
 static long ask_signals(struct parasite_task_args *args)
 {
 	long ret;
@@ -154,6 +178,8 @@ long compel_command(struct compel_command *command)
 		ret = ask_process(args);
 	if (ret >= 0)
 		ret = ask_signals(args);
+	if (ret >= 0 && args->has_pkeys)
+		ret = ask_pkeys(args);
 	if (ret >= 0)
 		ret = ask_timers(args);
 	args->err = ret < 0 ? (int32_t)ret : 0;

@@ -62,6 +62,7 @@ void restore_memory(struct restorer *r)
 	unmap_rest(r);
 	for (uint32_t i = 0; i < args->moves.n; i++)
 		move(r, STEP_MOVE, &moves[i]);
+	restore_protection(r);
 
 	args->mem.map.auxv = args->mem.map.auxv_size ? (uint64_t)args->mem.auxv : 0;
 	must(r, STEP_MM_MAP,

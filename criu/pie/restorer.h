@@ -30,6 +30,9 @@ static inline void must(struct restorer *r, enum restorer_step step, long ret, u
 /* restorer-mem.c: everything of the process as a whole that must be there before threads are. */
 void restore_memory(struct restorer *r);
 
+/* restorer-pkey.c, when all memory is at its address */
+void restore_protection(struct restorer *r);
+
 /* restorer-thread.c */
 /* What concerns nobody but the thread: lists and areas in memory, name. */
 void thread_restore(struct restorer *r);

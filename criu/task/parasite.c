@@ -37,6 +37,7 @@ static const char *const step_names[] = {
 	[PARASITE_STEP_THP] = "whether huge pages are disabled",
 	[PARASITE_STEP_SUBREAPER] = "whether it is a child subreaper",
 	[PARASITE_STEP_MEMBARRIER] = "registrations for membarrier",
+	[PARASITE_STEP_PKEYS] = "its protection keys",
 	[PARASITE_STEP_ITIMER] = "an interval timer",
 	[PARASITE_STEP_SIGACTION] = "the action for a signal",
 	[PARASITE_STEP_POSIX_TIMER] = "a POSIX timer",
@@ -78,6 +79,7 @@ static void prepare_args(struct cr *cr, struct task *task)
 	task->dump->facts_size = task_args_size(task);
 	args = task->dump->facts = xcalloc(1, task->dump->facts_size);
 	args->has_membarrier = feature_has(cr->features, FEATURE_MEMBARRIER_GET);
+	args->has_pkeys = feature_has(cr->features, FEATURE_PKEYS);
 	args->n_timers = (uint32_t)task->dump->n_timers;
 	for (size_t i = 0; i < task->dump->n_timers; i++)
 		args->timers[i].id = task->dump->timers[i].id;

@@ -142,6 +142,13 @@ def is_without_audit(field):
     return field.ours is None and not Path("/proc/self/loginuid").exists()
 
 
+def is_exec_only(field):
+    """Memory that can only be executed has a key of the kernel's on a CPU with protection keys; CRIU 4.2 does not save it."""
+    mm = field.above[0][1]
+    areas = [vma for vma in mm["vmas"] if vma.get("pkey")]
+    return field.golden is None and areas and all(vma["prot"] == 4 and vma["pkey"] == mm["exec_only_pkey"] for vma in areas)
+
+
 # Fields that may have another value: by image and path without the numbers in it, and what must then be true.
 EXCEPTIONS = [
     (r"core\.thread_info\.gpregs\.(ax|ip)", is_called_again),
@@ -154,6 +161,7 @@ EXCEPTIONS = [
     (r"core\.tc\.timers\.posix\.v(sec|nsec)", has_run_on),
     (r"files\.tfd\.v(sec|nsec)", has_run_on),
     (r"ids\.time_ns_id", is_own_time_namespace),
+    (r"mm\.(exec_only_pkey|vmas\.pkey)", is_exec_only),
     (r"pstree\.threads", is_zombie),
     (r"files\.(ify\.wd|ffy\.mark\.ie)\.f_handle\.(bytes|handle)", is_tmpfs_handle),
     (r"files\.reg\.flags", is_nameless_file),

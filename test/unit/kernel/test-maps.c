@@ -226,7 +226,9 @@ static pid_t start_task_with_mappings(void)
 		syscall(SYS_mlock, p + (i + 5) * PAGE, PAGE);
 		madvise(p + (i + 6) * PAGE, PAGE, MADV_RANDOM);
 	}
-	mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	/* Where the CPU has protection keys. */
+	pkey_mprotect(p, PAGE, PROT_READ, pkey_alloc(0, 0));
 	mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
 	mmap(NULL, 2 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE,
 	     -1, 0);
