@@ -2,7 +2,8 @@
 // The physical floor for moving MIB of touched anonymous memory to a file and back, single thread.
 //   limit write MIB FILE   pwrite from memory to FILE (1 MiB calls), prints seconds
 //   limit read MIB FILE    pread FILE into a fresh anonymous mapping (faults included), prints
-//   seconds limit readthp MIB FILE the same with transparent huge pages
+//                          seconds
+//   limit writethp, readthp the same with transparent huge pages
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,9 +24,9 @@ int main(int c, char **v)
 		return 2;
 	size_t len = (size_t)atol(v[2]) << 20, step = 1 << 20;
 	char *p = mmap(0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	madvise(p, len, strcmp(v[1], "readthp") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	madvise(p, len, strstr(v[1], "thp") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	double t0;
-	if (!strcmp(v[1], "write")) {
+	if (!strncmp(v[1], "write", 5)) {
 		unsigned long s = 1;
 		for (size_t i = 0; i < len / 8; i++) {
 			s ^= s << 13;
