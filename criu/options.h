@@ -160,7 +160,6 @@ struct options {
 	bool tcp_close;
 	bool skip_in_flight;
 	enum option_network_lock network_lock;
-	bool network_lock_given; /* restore warns: the method is in the image */
 
 	/* Memory. */
 	bool track_mem;

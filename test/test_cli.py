@@ -94,6 +94,15 @@ def test_everything_is_logged(level):
     assert done.returncode == 0, done.stderr
 
 
+def test_check_log(tmp_path):
+    """The log of a check is a file where one is named, in the work directory."""
+    done = run("check", "-v4", "-W", tmp_path, "-o", "log")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Looks good.\n", "")
+    assert "criu: version" in (tmp_path / "log").read_text()
+    done = run("check", "-W", tmp_path / "missing")
+    assert done.returncode == 1 and not done.stdout and "--work-dir" in done.stderr
+
+
 def test_check_feature():
     done = run("check", "--feature", "mnt_id")
     assert (done.returncode, done.stdout) == (0, "mnt_id is supported\n"), done.stderr

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * criu check: what this kernel, with our privileges, lacks. Features of category 1 are needed for
- * any dump; --extra and
- * --experimental ask for the other categories too, --feature for a single one. The verdict goes to
- * stdout in words that scripts know, what is missing goes to the log.
+ * any dump; --extra and --experimental ask for the other categories too, --feature for a single
+ * one. The verdict goes to stdout in words that scripts know, what is missing goes to the log.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/session.h"
 #include "cr.h"
 #include "kernel/features.h"
 #include "options.h"
@@ -83,8 +83,10 @@ static int check_all(struct cr *cr)
 
 int cmd_check(struct cr *cr)
 {
-	int status;
+	int status = session_open_log(cr);
 
+	if (status < 0)
+		return status;
 	if (geteuid() != 0 && !cr->opts->unprivileged)
 		log_warn(cr, "check: not run by root, so that features may seem to be missing for "
 			     "want of privileges");
@@ -92,5 +94,8 @@ int cmd_check(struct cr *cr)
 	status = cr->opts->feature ? check_named(cr, cr->opts->feature) : check_all(cr);
 	features_free(cr->features);
 	cr->features = NULL;
+	if (cr->work_dir >= 0)
+		close(cr->work_dir);
+	cr->work_dir = -1;
 	return status;
 }

@@ -257,7 +257,6 @@ int options_check(struct cr *cr, struct options *opts, const struct command *com
 		opts->work_dir = opts->images_dir;
 	if (getenv("CRIU_DEPRECATED"))
 		opts->deprecated = true;
-	opts->network_lock_given = option_is_given(opts, option_find("network-lock"));
 	opts->manage_cgroups_given = option_is_given(opts, option_find("manage-cgroups"));
 	return 0;
 }

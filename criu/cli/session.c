@@ -107,6 +107,24 @@ static void say_hello(struct cr *cr)
 			 u.release, u.machine);
 }
 
+/* The log starts in it. */
+static int work_dir_open(struct cr *cr)
+{
+	int ret;
+
+	cr->work_dir = dir_open(cr, "work-dir", cr->opts->work_dir);
+	if (cr->work_dir < 0)
+		return cr->work_dir;
+	if (fchdir(cr->work_dir) < 0)
+		return log_err(cr, -errno, "--work-dir %s: enter", cr->opts->work_dir);
+	ret = log_open(cr->log, cr->work_dir, cr->opts->log_file);
+	if (ret < 0)
+		return log_err(cr, ret, "--log-file %s: create in the work directory",
+			       cr->opts->log_file ?: "");
+	say_hello(cr);
+	return 0;
+}
+
 int session_open(struct cr *cr, struct session *session, bool is_dump)
 {
 	int ret;
@@ -120,20 +138,22 @@ int session_open(struct cr *cr, struct session *session, bool is_dump)
 	if (ret < 0)
 		return ret;
 
-	cr->work_dir = dir_open(cr, "work-dir", cr->opts->work_dir);
-	if (cr->work_dir < 0)
-		return cr->work_dir;
-	if (fchdir(cr->work_dir) < 0)
-		return log_err(cr, -errno, "--work-dir %s: enter", cr->opts->work_dir);
-	ret = log_open(cr->log, cr->work_dir, cr->opts->log_file);
+	ret = work_dir_open(cr);
 	if (ret < 0)
-		return log_err(cr, ret, "--log-file %s: create in the work directory",
-			       cr->opts->log_file ?: "");
-	say_hello(cr);
+		return ret;
 	cr->features = features_new();
 	cr->stats = stats_new();
 	cr->pool = pool_new(0);
 	return 0;
+}
+
+int session_open_log(struct cr *cr)
+{
+	int ret = close_asked(cr);
+	/* Who gave none may be where there is nothing to be read or written. */
+	bool is_wanted = cr->opts->log_file || cr->opts->work_dir != cr->opts->images_dir;
+
+	return ret == 0 && is_wanted ? work_dir_open(cr) : ret;
 }
 
 int session_close(struct cr *cr, struct session *session, const char *command, int result)

@@ -17,6 +17,10 @@ struct session {
  */
 int session_open(struct cr *cr, struct session *session, bool is_dump);
 
+/* The part of it for commands without images: what --close says, work directory and log where they
+ * were asked for. 0 or -errno, logged; the caller closes cr->work_dir. */
+int session_open_log(struct cr *cr);
+
 /* Ends the command that returned result (an exit status or -errno): writes --report. Returns the
  * exit status. */
 int session_close(struct cr *cr, struct session *session, const char *command, int result);

@@ -114,8 +114,6 @@ int restore_load_inventory(struct cr *cr)
 	fault = inventory_fault(cr, e);
 	if (fault)
 		return log_refuse(cr, -ENOTSUP, "inventory.img: %s", fault);
-	if (cr->opts->network_lock_given)
-		log_warn(cr, "--network-lock: the method is that of the dump");
 	return 0;
 }
 

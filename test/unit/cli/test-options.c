@@ -108,7 +108,6 @@ static void test_defaults(void **state)
 	assert_true(line.opts->ghost_fiemap);
 	assert_int_equal(line.opts->file_validation, FILE_VALIDATION_BUILDID);
 	assert_int_equal(line.opts->network_lock, NETWORK_LOCK_IPTABLES);
-	assert_false(line.opts->network_lock_given);
 	assert_int_equal(line.opts->manage_cgroups, CGROUP_MODE_SOFT);
 	assert_int_equal(line.opts->cpu_cap, CPU_CAP_FPU | CPU_CAP_INS);
 	assert_int_equal(line.opts->ps_socket, -1);
@@ -281,7 +280,7 @@ static void test_values_taken(void **state)
 	o = line.opts;
 	assert_int_equal(o->ghost_limit, 2ull << 30);
 	assert_int_equal(o->manage_cgroups, CGROUP_MODE_SOFT);
-	assert_true(o->manage_cgroups_given && o->network_lock_given);
+	assert_true(o->manage_cgroups_given);
 	assert_int_equal(o->network_lock, NETWORK_LOCK_NONE);
 	assert_int_equal(o->cpu_cap, 0);
 	assert_int_equal(o->external.n, 2);
