@@ -176,6 +176,7 @@ help:
 	@echo 'all (default)  programs in build/bin, libraries in build/lib, manual and completion in build/doc'
 	@echo 'bench          time and memory of dump and restore, beside the floor of the machine'
 	@echo 'unit           build and run the unit tests under ASan and UBSan'
+	@echo 'compel-test    test the library that injects code (COMPEL_TEST=all: longer)'
 	@echo 'fuzz           build the fuzzers (clang) in build/fuzz'
 	@echo 'test-programs  build the programs of test/cr, which pytest dumps and restores (scripts/check runs all tests)'
 	@echo 'test-plugins   build the kit of test/plugins: the fake device, its programs, plugins for it'

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Kills the injector with SIGKILL, again and again, and looks at the victim each time: kill VICTIM
- * TIMES [SEED].
+ * TIMES STEP [KIND-OF-MAIN-THREAD [stopped]].
  *
  * First at every system call that the injector makes (both before and after it), which meets every
- * state that it can leave the victim in from its own side; then at TIMES random moments, which
- * meets the victim in the middle of what it was made to do. Each time the victim must go on as if
- * nothing had been.
+ * state that it can leave the victim in from its own side; a STEP above 1 takes every so many, from
+ * a random one on. Then at TIMES random moments, which meets the victim in the middle of what it
+ * was made to do. Each time the victim must go on as if nothing had been.
  */
 #include <errno.h>
 #include <signal.h>
@@ -99,14 +99,14 @@ static int64_t time_once(pid_t victim)
 	return now_ns() - begin;
 }
 
-static void kill_at_each_stop(struct victim *v)
+static void kill_at_each_stop(struct victim *v, unsigned int step)
 {
 	struct user_regs_struct call = {0};
-	unsigned int n = 1;
+	unsigned int n = 1 + random() % step, times = 0;
 
-	for (; victim_pause(v), kill_at_syscall(v->pid, n, &call); n++) {
+	for (; victim_pause(v), kill_at_syscall(v->pid, n, &call); n += step) {
 		victim_continue(v);
-		if (n % 16 == 0)
+		if (++times % 16 == 0)
 			victim_signal(v);
 		if (!victim_is_well(v))
 			die("after a kill at stop %u: system call %lld(%#llx, %lld) = %#llx", n,
@@ -115,7 +115,7 @@ static void kill_at_each_stop(struct victim *v)
 	victim_continue(v);
 	if (!victim_is_well(v))
 		die("after the whole injection");
-	printf("killed at each of %u system call stops: victim unharmed\n", n - 1);
+	printf("killed at %u system call stops: victim unharmed\n", times);
 }
 
 static void kill_at_random(struct victim *v, int times)
@@ -141,16 +141,16 @@ int main(int argc, char **argv)
 	const char *list[ARRAY_SIZE(kinds) + 3] = {"compute", "compute"};
 	struct victim v;
 
-	if (argc < 3)
-		die("usage: kill VICTIM TIMES [KIND-OF-MAIN-THREAD [stopped]]");
+	if (argc < 4 || atoi(argv[2]) < 0 || atoi(argv[3]) < 1)
+		die("usage: kill VICTIM TIMES STEP [KIND-OF-MAIN-THREAD [stopped]]");
 	srandom(getpid());
-	if (argc > 3)
-		list[0] = argv[3];
+	if (argc > 4)
+		list[0] = argv[4];
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
 		list[2 + i] = kinds[i];
 	victim_start(&v, argv[1], list);
-	v.is_kept_stopped = argc > 4;
-	kill_at_each_stop(&v);
+	v.is_kept_stopped = argc > 5;
+	kill_at_each_stop(&v, atoi(argv[3]));
 	kill_at_random(&v, atoi(argv[2]));
 	victim_stop(&v);
 	return 0;
