@@ -33,7 +33,7 @@ class Tree:
         self.folder = Path(folder)
         self.folder.mkdir()
         self.device = device
-        self.victim = victims.start(program, self.folder / "program", device.path, *args)
+        self.victim = victims.start(program, self.folder / "program", *([] if program == "paths" else [device.path]), *args)
         self.pids = self.victim.pids
         self.fds = {pid: fds_of(pid) for pid in self.pids}
         self.plugins = plugins.Plugins(self.folder, device, *use)
@@ -49,6 +49,7 @@ class Tree:
 
     def restore(self, *words, expect=0, use=None, images=None, **options):
         """The log of the restore; the calls are in self.calls()."""
+        self.victim.forget_end()
         self.plugins.forget()
         self.device.forget()
         if use is not None:
@@ -60,6 +61,7 @@ class Tree:
 
     def begin(self, *words, **options):
         """A restore that goes on meanwhile."""
+        self.victim.forget_end()
         self.plugins.forget()
         command = [CRIU, "restore", "-d", "-D", self.images.folder, "-W", self.images.work, *words, *self.plugins.options(**options)]
         return subprocess.Popen([str(word) for word in command], env={**os.environ, **self.plugins.env}, stdin=subprocess.DEVNULL,
@@ -70,7 +72,6 @@ class Tree:
 
     def verify(self):
         """It finds all as it was, and ends."""
-        self.victim.forget_end()
         self.victim.verify()
         self.device.assert_good()
         for pid in self.pids:
@@ -190,16 +191,16 @@ def lacks_nothing_of(tree, text, *words):
     assert not [e for e in log if e.hook not in ("probe", "exit")], "was begun"
 
 def test_g14_missing(mixed):
-    lacks_nothing_of(mixed, mixed.restore(expect=1, use=()), "recorder", "not loaded")
+    lacks_nothing_of(mixed, mixed.restore(expect=1, use=()), "recorder", "the images need it")
 
 def test_g14_missing_without_a_directory(mixed):
     mixed.plugins.forget()
     text = mixed.images.restore(expect=1, env={"CRIU_LIBS_DIR": ""})
-    lacks_nothing_of(mixed, text, "recorder", "not loaded")
+    lacks_nothing_of(mixed, text, "recorder", "the images need it")
     mixed.assert_nothing()
 
 def test_g14_one_of_two_missing(two):
-    lacks_nothing_of(two, two.restore(expect=1, use=("recorder",)), "other", "not loaded")
+    lacks_nothing_of(two, two.restore(expect=1, use=("recorder",)), "other", "the images need it")
 
 def test_g14_other_major(mixed):
     lacks_nothing_of(mixed, mixed.restore(expect=1, use=("recorder-newer",)), "recorder", "version 2.0", "version 1.1")
@@ -363,16 +364,36 @@ def test_g17_barrier(mixed):
     check_met(*meet(mixed, "yes"))
     refused(check_met, *meet(mixed, "no"))
 
-@pytest.mark.parametrize("kind", ["kill", "error"])
-def test_g17_barrier_fails_in_all(mixed, kind):
-    def check(log):
-        assert [e.result for e in log if e.hook == "task_stage.mappings" and e.event == "leave" and e.index != 1] == [-125, -125]
-    text = mixed.restore(expect=1, barrier="yes", fail=f"task_stage.mappings:1:{kind}")
-    check(mixed.calls())
+def check_met_failed(log):
+    """All others were through with -ECANCELED."""
+    assert [e.result for e in log if e.hook == "task_stage.mappings" and e.event == "leave" and e.index != 1] == [-125, -125]
+
+
+def test_g17_barrier_of_a_dead_one(mixed):
+    """One is killed on its way to the barrier, while the others wait for it; without a barrier nobody waits."""
+    for barrier in ("yes", "no"):
+        with mixed.begin(fail="task_stage.mappings:1:stop", barrier=barrier) as tool:
+            host.wait_until(lambda: len(mixed.calls(hook="task_stage.mappings", event="enter")) == 3, "all enter")
+            host.wait_until(lambda: stopped(mixed.pids[1]), "one stops")
+            os.kill(mixed.pids[1], signal.SIGKILL)
+            assert tool.wait(60) == 1
+        mixed.assert_nothing()
+        if barrier == "yes":
+            check_met_failed(mixed.calls())
+            check_ended_once(mixed.calls())
+        else:
+            refused(check_met_failed, mixed.calls())
+
+
+def test_g17_barrier_of_a_failed_one(mixed):
+    text = mixed.restore(expect=1, barrier="yes", fail="task_stage.mappings:1:error")
     assert "plugin recorder: task_stage" in failed(text)[0] and f"pid {mixed.pids[1]}" in failed(text)[0]
+    # Who has not got that far never comes to it.
+    left = [e.result for e in mixed.calls(hook="task_stage.mappings", event="leave") if e.index != 1]
+    assert set(left) <= {-125}
+    assert len(left) == len([e for e in mixed.calls(hook="task_stage.mappings", event="enter") if e.index != 1])
     check_ended_once(mixed.calls())
-    mixed.restore(expect=1, barrier="no", fail=f"task_stage.mappings:1:{kind}")
-    refused(check, mixed.calls())
+
 
 def test_g17_exchange(family):
     """Numbers of buffers and descriptors of other processes: a wrong one would be seen by the program."""
@@ -558,13 +579,13 @@ def refused_image(tree, images, *words):
     assert not [e for e in tree.calls() if e.hook not in ("probe", "exit")], "something was begun"
 
 def edit(images, change):
-    path = images.folder / "plugins.img"
+    path = images.folder / "plugins"
     data = json.loads(subprocess.run([CRIT, "decode", "-i", path], capture_output=True, check=True).stdout)
     data["entries"] = change(data["entries"])
     subprocess.run([CRIT, "encode", "-o", path], input=json.dumps(data).encode(), check=True)
 
 def test_image_truncated(mixed, copy):
-    path = copy.folder / "plugins.img"
+    path = copy.folder / "plugins"
     data = path.read_bytes()
     step = 1 if ALL else max(1, len(data) // 12)
     for size in range(0, len(data) - 1, step):
@@ -572,7 +593,7 @@ def test_image_truncated(mixed, copy):
         refused_image(mixed, copy)
 
 def test_image_without_a_file_of_it(mixed, copy):
-    (copy.folder / "plugins.img").unlink()
+    (copy.folder / "plugins").unlink()
     refused_image(mixed, copy)
 
 @pytest.mark.parametrize("kind", ["plugin", "file", "mapping", "data"])
@@ -589,9 +610,9 @@ def test_image_without_an_entry(mixed, copy, kind):
 
 @pytest.mark.parametrize("kind,key,value,said", [
     ("file", "class_name", "nobody.x", "nobody.x"), ("file", "class_name", "recorder.x", "recorder.x"),
-    ("file", "pid", 4_000_000, "4000000"), ("file", "id", 0x7777, "0x7777"),
+    ("file", "pid", 4_000_000, "4000000"), ("file", "id", 0x7777, "no loaded plugin restores this file"),
     ("mapping", "class_name", "nobody.x", "nobody.x"), ("mapping", "pid", 4_000_000, "4000000"),
-    ("mapping", "start", 0x1000, "1000"), ("plugin", "name", "nobody", "nobody"), ("plugin", "version", "9.0", "9.0"),
+    ("mapping", "start", 0x1000, "no loaded plugin handles"), ("plugin", "name", "nobody", "nobody"), ("plugin", "version", "9.0", "9.0"),
     ("plugin", "version", "1.2", "1.2"), ("data", "plugin", "nobody", "nobody"),
 ])
 def test_image_with_what_is_not_there(mixed, copy, kind, key, value, said):
@@ -603,14 +624,14 @@ def test_image_with_what_is_not_there(mixed, copy, kind, key, value, said):
 
 def test_image_twice(mixed, copy):
     for kind in ("file", "mapping", "plugin"):
-        saved = (copy.folder / "plugins.img").read_bytes()
+        saved = (copy.folder / "plugins").read_bytes()
         edit(copy, lambda entries, k=kind: entries + [next(e for e in entries if k in e)])
         refused_image(mixed, copy, "twice")
-        (copy.folder / "plugins.img").write_bytes(saved)
+        (copy.folder / "plugins").write_bytes(saved)
 
 def test_image_flipped(mixed, copy):
     """Every byte: refused before anything exists, or refused by the plugin, or restored; no crash, nothing left."""
-    path = copy.folder / "plugins.img"
+    path = copy.folder / "plugins"
     data = path.read_bytes()
     for at in range(0, len(data), 1 if ALL else len(data) // 15):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1:])
@@ -636,8 +657,7 @@ def test_plugin_that_owns_nothing_is_not_needed(place):
     folder, device, victims = place
     tree = Tree(folder / "none", device, victims, "paths", "/dev/null", use=("recorder", "other"))
     assert not inventory(tree).get("plugins")
-    assert not (tree.images.folder / "plugins.img").exists()
+    assert not (tree.images.folder / "plugins").exists()
     tree.restore(use=())
     assert not tree.calls()
-    tree.victim.forget_end()
     tree.victim.verify()

@@ -251,6 +251,9 @@ static int check_info(struct cr *cr, const PluginInfo *info)
 		log_remedy(cr, "restore with version %s of it, or a newer one", info->version);
 		return -EPROTO;
 	}
+	if (plugin->is_in_image)
+		return log_refuse(cr, -EBADMSG, "plugins: plugin %s is there twice", info->name);
+	plugin->is_in_image = true;
 	/* It was not to know that the images have something of it. */
 	if (plugin->state != PLUGIN_IDLE)
 		return 0;
@@ -317,6 +320,10 @@ static int load_mapping(struct cr *cr, const PluginMapping *item)
 	if (!plugin_find_task(class->plugin, (pid_t)item->pid))
 		return log_refuse(cr, -EBADMSG, "plugins: mapping of %s: there is no task %u",
 				  item->path, item->pid);
+	if (plugins_find_mapping(cr, facts.pid, facts.start))
+		return log_refuse(cr, -EBADMSG,
+				  "plugins: mapping of %s at %#lx of task %u is there twice",
+				  item->path, (unsigned long)item->start, item->pid);
 	plugins_add_mapping(cr, class, &facts);
 	return 0;
 }
@@ -359,9 +366,24 @@ static int load_entries(struct cr *cr)
 	return err < 0 ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
 }
 
+/* Without its version nobody can say whether it reads what it has written. */
+static int check_versions(struct cr *cr)
+{
+	const struct plugin *plugin;
+
+	plugins_for_each (plugin, cr->plugins)
+		if (!plugin->is_in_image &&
+		    (plugin->owns_something || !list_is_empty(&plugin->data)))
+			return log_refuse(cr, -EBADMSG,
+					  "plugins: has objects of plugin %s and no version of it",
+					  plugin->decl.name);
+	return 0;
+}
+
 int plugins_load_image(struct cr *cr, const char *const *inventory, size_t n_inventory)
 {
 	const char *lacking;
+	int err;
 
 	for (size_t i = 0; i < n_inventory; i++) {
 		const struct plugin *plugin = find_any(cr, inventory[i]);
@@ -373,5 +395,6 @@ int plugins_load_image(struct cr *cr, const char *const *inventory, size_t n_inv
 	lacking = legacy_first_lacking(cr);
 	if (lacking)
 		return refuse_lacking(cr, lacking, "no loaded plugin takes it");
-	return load_entries(cr);
+	err = load_entries(cr);
+	return err ? err : check_versions(cr);
 }

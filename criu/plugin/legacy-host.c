@@ -113,12 +113,13 @@ static void fill_options(const struct cr *cr)
 
 static void fill_run_id(void)
 {
-	ssize_t n = fd_read_file_into(AT_FDCWD, "/proc/sys/kernel/random/uuid", criu_run_id,
-				      sizeof(criu_run_id));
+	/* With the newline it is longer than what is kept. */
+	char text[64];
+	ssize_t n = fd_read_file_into(AT_FDCWD, "/proc/sys/kernel/random/uuid", text, sizeof(text));
 
 	if (n < 0)
-		criu_run_id[0] = 0;
-	criu_run_id[strcspn(criu_run_id, "\n")] = 0;
+		n = 0;
+	snprintf(criu_run_id, sizeof(criu_run_id), "%.*s", (int)MIN(n, (ssize_t)36), text);
 }
 
 static int open_store(struct cr *cr, struct legacy_host *self)
@@ -295,12 +296,18 @@ bool has_children(struct pstree_item *item)
 	return !list_is_empty(&item->children);
 }
 
-/* One that the tool does not use in this process either. */
+/* One that the tool does not use in this process either; -1 for a task that the images do not have.
+ */
 int find_unused_fd_pid(pid_t pid)
 {
+	struct plugin *any;
 	int fd;
 
-	if (!host || !host->plugins)
+	if (!host || !plugins_are_loaded(host))
+		return -1;
+	/* Any plugin knows all tasks. */
+	any = list_first_entry(&host->plugins->all, struct plugin, node);
+	if (!plugin_find_task(any, pid))
 		return -1;
 	for (fd = MAX(host->plugins->first_free_fd, 3); fcntl(fd, F_GETFD) >= 0; fd++)
 		;

@@ -45,8 +45,10 @@ $(kit-plugins): $(plugin-kit)/%.so: $(recorder-src) $(kit-headers)
 	@mkdir -p $(@D)
 	$(Q)$(kit-cc) -fPIC -shared -fvisibility=hidden -Iplugins/include $(plugin-flags-$*) -o $@ $(recorder-src)
 
-v02-plugins := $(addprefix $(plugin-kit)/,v02.so v02-second.so legacy.so)
+v02-plugins := $(addprefix $(plugin-kit)/,v02.so v02-second.so v02-old.so host.so legacy.so)
 v02-src-v02-second := test/plugins/v02/v02.c
+v02-src-v02-old    := test/plugins/v02/v02.c
+v02-flags-v02-old  := -DV02_OLD '-DV02_NAME="v02-old"'
 v02-flags-v02-second := -DV02_NAME='"v02-second"'
 $(v02-plugins): $(plugin-kit)/%.so: $(wildcard test/plugins/v02/*.c) $(kit-headers)
 	$(call say,CC,$@)

@@ -390,6 +390,13 @@ static int v02_resume(int pid)
 }
 
 CR_PLUGIN_REGISTER(V02_NAME, v02_init, v02_exit)
+#ifdef V02_OLD
+/* As plugins say that were built against the version before. */
+static void __attribute__((constructor)) say_old(void)
+{
+	CR_PLUGIN_DESC.version = CRIU_PLUGIN_VERSION_OLD;
+}
+#endif
 CR_PLUGIN_REGISTER_HOOK(CR_PLUGIN_HOOK__PAUSE_DEVICES, v02_pause)
 CR_PLUGIN_REGISTER_HOOK(CR_PLUGIN_HOOK__CHECKPOINT_DEVICES, v02_checkpoint)
 CR_PLUGIN_REGISTER_HOOK(CR_PLUGIN_HOOK__DUMP_EXT_FILE, v02_dump_file)
