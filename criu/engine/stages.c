@@ -374,5 +374,7 @@ void stage_fail(struct cr *cr)
 
 	futex_store(&shared->failed, 1);
 	futex_wake(&shared->remaining, INT32_MAX);
+	/* Children end with us: first everybody who waits for others is told that it is over. */
+	plugins_give_up(cr);
 	_exit(1);
 }
