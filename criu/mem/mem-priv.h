@@ -54,6 +54,7 @@ struct mm_restore {
 	struct content content; /* of private memory */
 	struct spans guards;
 	struct vma *vdso, *vvar; /* NULL: it has none */
+	bool has_pkeys;          /* this host has protection keys */
 };
 
 /* --- convert.c --- */
@@ -130,9 +131,9 @@ void pkeys_dump(struct cr *cr, struct task *task);
 /* What is wrong with the key of a mapping, or NULL. */
 const char *pkey_fault(const struct vma *vma);
 /* Checks mm->entry and mm->vmas, and that this host can give them what they say. */
-int pkeys_check(struct cr *cr, const struct task *task);
+int pkeys_check(struct cr *cr, struct task *task);
 /* Adds to args what the blob does with keys, and with mappings that can only be executed. */
-void pkeys_args(struct cr *cr, const struct task *task, struct mem_args *args);
+void pkeys_args(const struct task *task, struct mem_args *args);
 
 /* --- scan.c --- */
 

@@ -90,7 +90,7 @@ static int check_vmas(struct cr *cr, const struct task *task, bool *ret_needs_ke
 	return 0;
 }
 
-int pkeys_check(struct cr *cr, const struct task *task)
+int pkeys_check(struct cr *cr, struct task *task)
 {
 	const uint32_t possible = (1u << N_PKEYS) - 2;
 	const MmEntry *e = task->mm->entry;
@@ -106,18 +106,21 @@ int pkeys_check(struct cr *cr, const struct task *task)
 				  "mm-%d.img: exec_only_pkey: %u is not a key that the kernel took",
 				  task->pid, e->exec_only_pkey);
 	err = check_vmas(cr, task, &needs_keys);
-	if (err || !needs_keys || feature_has(cr->features, FEATURE_PKEYS))
+	if (err)
 		return err;
+	task->mm->restore->has_pkeys = feature_has(cr->features, FEATURE_PKEYS);
+	if (!needs_keys || task->mm->restore->has_pkeys)
+		return 0;
 	log_refuse(cr, -ENOTSUP, "pid %d: uses protection keys, which this host does not have",
 		   task->pid);
 	log_remedy(cr, "restore on %s", feature_remedy(FEATURE_PKEYS));
 	return -ENOTSUP;
 }
 
-void pkeys_args(struct cr *cr, const struct task *task, struct mem_args *args)
+void pkeys_args(const struct task *task, struct mem_args *args)
 {
-	bool has_keys = feature_has(cr->features, FEATURE_PKEYS);
 	const struct mm *mm = task->mm;
+	bool has_keys = mm->restore->has_pkeys;
 
 	if (has_keys) {
 		args->pkeys = mm->entry->pkeys;

@@ -305,7 +305,7 @@ int mem_restore_args(struct cr *cr, struct task *task, struct mem_args *ret)
 			ret->moves[ret->n_moves++] =
 				(struct mem_move){vma->mapped_at, vma->start, size};
 	}
-	pkeys_args(cr, task, ret);
+	pkeys_args(task, ret);
 	vdso_args(cr->mem->vdso, ret, &keep);
 	spans_sort(&keep);
 	ret->keep = xcalloc(keep.n, sizeof(*ret->keep));
