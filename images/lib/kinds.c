@@ -182,11 +182,24 @@ static int rule_value(const char *rule, const ProtobufCMessage *message, uint64_
 	return 0;
 }
 
+/* Entries of kinds that have a payload, but not behind this one. */
+static bool payload_is_elsewhere(enum image_kind kind, const ProtobufCMessage *message)
+{
+	uint64_t in_pagemaps;
+
+	/* Messages are entries of their own, and theirs is the payload. */
+	if (kind == IMAGE_IPCNS_MSG)
+		return message->descriptor == image_info(kind)->entry;
+	/* Contents are in pages-N.img; only older releases put them here. */
+	return kind == IMAGE_IPCNS_SHM &&
+	       field_value(message, "in_pagemaps", 11, &in_pagemaps) == 0 && in_pagemaps;
+}
+
 int image_payload_length(enum image_kind kind, const ProtobufCMessage *message,
 			 uint64_t *ret_length, uint64_t *ret_padding)
 {
 	const struct image_info *info = image_info(kind);
-	uint64_t in_pagemaps, length = 0, padding = 0;
+	uint64_t length = 0, padding = 0;
 	int err = 0;
 
 	if (!info || (message->descriptor != info->entry && message->descriptor != info->rest))
@@ -198,12 +211,7 @@ int image_payload_length(enum image_kind kind, const ProtobufCMessage *message,
 			length = ((const GhostChunkEntry *)message)->len;
 		else if (!ghost->has_chunks || !ghost->chunks)
 			length = IMAGE_TO_EOF;
-	} else if (kind == IMAGE_IPCNS_MSG && message->descriptor == info->entry) {
-		/* Messages are entries of their own, and theirs is the payload. */
-	} else if (kind == IMAGE_IPCNS_SHM &&
-		   field_value(message, "in_pagemaps", 11, &in_pagemaps) == 0 && in_pagemaps) {
-		/* Contents are in pages-N.img; only older releases put them here. */
-	} else {
+	} else if (!payload_is_elsewhere(kind, message)) {
 		err = rule_value(info->payload, message, &length, &padding);
 	}
 	if (err < 0)
