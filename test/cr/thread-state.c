@@ -36,6 +36,8 @@ static void set_up(size_t i)
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	sigaltstack(&stack, NULL);
+	/* Whoever runs the tests may have given them another class. */
+	sched_setscheduler(0, SCHED_OTHER, &none);
 	setpriority(PRIO_PROCESS, gettid(), (int)i % 20);
 	if (i % 3 == 1)
 		sched_setscheduler(0, SCHED_BATCH, &none);
