@@ -83,4 +83,7 @@ int undo_add(struct cr *cr, const char *kind, const char *const *fields, size_t 
 /* What the record takes back was taken back, or is to stay. */
 void undo_forget(struct cr *cr, int id);
 
+/* Takes it back now, while the run goes on; what fails is logged and stays on record. */
+void undo_now(struct cr *cr, int id);
+
 #endif

@@ -222,6 +222,7 @@ int devices_resume(struct cr *cr)
 	err = plugins_close(cr, PHASE_PAUSE, &outcome);
 	if (!err)
 		return 0;
+	plugins_undo_records(cr);
 	/* There is nothing left that a device could be resumed for. */
 	if (outcome.fate == CRIU_FATE_KILLED) {
 		report_cause_clear(cr->report);

@@ -433,6 +433,30 @@ void undo_forget(struct cr *cr, int id)
 		log_warn(cr, "undo journal: forget %d: %s", id, strerrordesc_np(-err));
 }
 
+void undo_now(struct cr *cr, int id)
+{
+	_cleanup_journal_ struct journal *journal = NULL;
+	struct guardian *guardian = cr->guardian;
+	int err;
+
+	if (!is_guarded(cr) || id <= 0)
+		return;
+	err = journal_load(guardian->journal, &journal);
+	if (err < 0) {
+		log_err(cr, err, "undo journal: read");
+		return;
+	}
+	for (size_t i = 0; i < journal->n_records; i++) {
+		if (journal->records[i].id != (uint32_t)id)
+			continue;
+		err = undo_record(&guardian->dirs, journal->is_this_boot, &journal->records[i]);
+		undo_told_log(cr, &journal->records[i], err);
+		if (!err)
+			undo_forget(cr, id);
+		return;
+	}
+}
+
 /* Hands the guardian a descriptor of the directory, unless it has one. As it is only a help, it may
  * fail. */
 static void dir_send(struct guardian *guardian, const struct stat *st, int dirfd)

@@ -78,9 +78,14 @@ static int take(struct cr *cr, const char *file, const char *path, void *handle)
 static int load_file(struct cr *cr, const char *file)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", cr->plugins->directory, file);
+	const char *problem = plugin_file_problem(path);
 	void *handle;
 	int err;
 
+	if (problem) {
+		log_warn(cr, "%s: is not loaded: %s", path, problem);
+		return 0;
+	}
 	handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	if (!handle) {
 		log_warn(cr, "%s: is not loaded: %s", path, dlerror());
@@ -152,12 +157,15 @@ int plugins_load(struct cr *cr, enum criu_operation operation)
 int plugins_load_file(struct cr *cr, enum criu_operation operation, const char *path)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
-	const char *name;
+	const char *name, *problem;
 	void *handle;
 	int err;
 
 	if (!real)
 		return log_err(cr, -errno, "%s: open", path);
+	problem = plugin_file_problem(real);
+	if (problem)
+		return log_refuse(cr, -ENOEXEC, "%s: cannot be loaded: %s", path, problem);
 	cr->plugins = plugins_new(cr, operation);
 	handle = dlopen(real, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)

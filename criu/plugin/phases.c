@@ -188,6 +188,30 @@ int plugins_close(struct cr *cr, enum plugin_phase phase, const struct criu_outc
 	return first;
 }
 
+static void undo_record_now(struct cr *cr, int *id)
+{
+	if (*id > 0)
+		undo_now(cr, *id);
+	*id = 0;
+}
+
+void plugins_undo_records(struct cr *cr)
+{
+	struct plugin *plugin;
+
+	if (!cr->plugins)
+		return;
+	list_for_each_entry_reverse (plugin, &cr->plugins->all, node) {
+		for (int phase = PHASE_PRE_DUMP; phase >= PHASE_PAUSE; phase--) {
+			struct plugin_task *task;
+
+			list_for_each_entry_reverse (task, &plugin->tasks, node)
+				undo_record_now(cr, &task->journal[phase]);
+			undo_record_now(cr, &plugin->journal[phase]);
+		}
+	}
+}
+
 void plugin_journal_note(struct call *call, int id)
 {
 	struct plugin_records *records;

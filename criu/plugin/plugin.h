@@ -150,6 +150,11 @@ enum plugin_phase { PHASE_PAUSE, PHASE_PRE_DUMP };
  */
 int plugins_open(struct cr *cr, enum plugin_phase phase);
 int plugins_close(struct cr *cr, enum plugin_phase phase, const struct criu_outcome *outcome);
+/*
+ * Undoes, as after a crash, what plugins have recorded and what their closing hooks failed to undo:
+ * for a dump that is past the point where its failure would do so.
+ */
+void plugins_undo_records(struct cr *cr);
 /* Was pause.task() called for this task? */
 bool plugins_is_paused(const struct cr *cr, pid_t pid);
 

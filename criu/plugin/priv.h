@@ -167,6 +167,9 @@ void registry_drop(struct plugin *plugin);
 void registry_forget(struct cr *cr, struct plugin *plugin);
 /* --- check.c: is a declaration whole? -EINVAL, logged --- */
 int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl);
+/* --- elf.c --- */
+/* Why a file cannot be a plugin, or NULL: then the dynamic linker may look at it. */
+const char *plugin_file_problem(const char *path);
 /* --- options.c --- */
 int plugin_options_read(struct cr *cr);
 /* --- needs.c --- */

@@ -1,0 +1,772 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The promises of the plugin contract on dump, G1 to G13. Each is a function over the recorded calls; it is used on a good log and on
+mutated ones, or those of a plugin with other rules, which it must not accept. One tree is dumped again and again and goes on each
+time. CRIU_PLUGIN_ALL=1 fails every hook at every task in every way, and tries every pair of permutations."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from lib import host, plugins
+from lib.criu import CRIU, Images, run
+from lib.victim import failed
+
+ALL = os.environ.get("CRIU_PLUGIN_ALL") == "1"
+OPENING = {"pause": "resume", "pre_dump": "post_dump"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_mounts():
+    plugins.private_mounts()
+
+
+@pytest.fixture(scope="module")
+def place():
+    folder = Path(tempfile.mkdtemp(prefix="criu-test-"))
+    folder.chmod(0o755)
+    with plugins.FakeDevice(folder) as device, plugins.Victims() as victims:
+        yield folder, device, victims
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def status_of(pid):
+    """The first letter of its state, and who traces it."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    return fields["State"].split()[0], int(fields["TracerPid"])
+
+
+class Tree:
+    """A tree that goes on after each dump."""
+
+    def __init__(self, folder, device, victims, program, *args, use=("recorder",)):
+        self.folder = Path(folder)
+        self.folder.mkdir()
+        self.device = device
+        self.victim = victims.start(program, self.folder / "program", *([] if program == "paths" else [device.path]), *args)
+        self.pids = self.victim.pids
+        self.plugins = plugins.Plugins(self.folder, device, *use)
+        self.run_dir = self.folder / "run"
+        self.run_dir.mkdir(mode=0o700)
+        self.n = 0
+
+    def words(self, *words, **options):
+        self.n += 1
+        self.plugins.forget()
+        self.device.forget()
+        self.images = Images(self.folder / f"images{self.n}")
+        self.env = {**self.plugins.env, "CRIU_RUN_DIR": str(self.run_dir)}
+        return [*words, *self.plugins.options(**options)]
+
+    def dump(self, *words, expect=0, keep=("-R",), **options):
+        words = self.words(*keep, *words, **options)
+        return self.images.dump(self.victim.pid, *words, expect=expect, env=self.env)
+
+    def log(self, *words, use=None, **options):
+        """All entries of a dump that succeeds."""
+        if use:
+            self.plugins.use(*use)
+        self.dump(*words, **options)
+        self.assert_goes_on()
+        return self.calls()
+
+    def begin(self, *words, **options):
+        words = self.words("-R", *words, **options)
+        command = [CRIU, "dump", "-t", self.victim.pid, "-D", self.images.folder, "-W", self.images.work, "-v4", "-o", "dump.log", *words]
+        return subprocess.Popen([str(word) for word in command], env={**os.environ, **self.env, "HOME": "/nonexistent"},
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def calls(self, **wanted):
+        return plugins.select(plugins.read_log(self.plugins.log), **wanted)
+
+    def text(self):
+        return (self.images.work / "dump.log").read_text(errors="replace")
+
+    def guardians(self):
+        return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if host.name(pid) == "criu-guardian" and
+                any(link.startswith(str(self.run_dir)) for link in host.links(pid))]
+
+    def assert_goes_on(self):
+        """Everybody runs, nobody is traced, the device is quiet for nobody and saw nothing wrong."""
+        host.wait_until(lambda: not self.guardians(), "the guardian's end")
+        host.wait_until(lambda: all([status_of(pid)[1] == 0 and status_of(pid)[0] not in "Tt" for pid in self.pids]), "the tree runs")
+        self.device.assert_good()
+
+
+def tree_fixture(name, program, *args, scope="module", **kwargs):
+    @pytest.fixture(scope=scope, name=name)
+    def fixture(place):
+        folder, device, victims = place
+        return Tree(folder / name, device, victims, program, *args, **kwargs)
+    return fixture
+
+
+family = tree_fixture("family", "family")
+mixed = tree_fixture("mixed", "files", "c0,b0,a0", "a1,c1,b1", "b2,a2,c2", use=("recorder", "other"))
+plain = tree_fixture("plain", "paths", "/dev/null")
+
+
+@pytest.fixture(autouse=True)
+def standard(request):
+    """Each test begins with the usual plugins."""
+    for name, use in (("family", ("recorder",)), ("mixed", ("recorder", "other")), ("plain", ("recorder",))):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).plugins.use(*use)
+
+
+def refused(check, *args):
+    """What is broken is seen."""
+    try:
+        check(*args)
+    except AssertionError:
+        return
+    raise AssertionError(f"{check.__name__} does not see what is broken")
+
+
+def moved(log, is_it, to):
+    rest = [entry for entry in log if not is_it(entry)]
+    return rest[:to] + [entry for entry in log if is_it(entry)] + rest[to:]
+
+
+def without(log, is_it):
+    return [entry for entry in log if not is_it(entry)]
+
+
+def changed(log, is_it, **fields):
+    return [plugins.Entry({**entry, **fields}) if is_it(entry) else entry for entry in log]
+
+
+def places(log, **wanted):
+    return [i for i, entry in enumerate(log) if plugins.select([entry], **wanted)]
+
+
+# ---- G1 ----
+
+def check_load_order(log, names):
+    assert [e.plugin for e in plugins.select(log, hook="probe", event="enter")] == list(names)
+    assert [e.plugin for e in plugins.select(log, hook="pause.begin", event="enter")] == list(names)
+
+
+def test_g01_load_order(mixed):
+    first = mixed.log(use=("20-other=other", "10-recorder=recorder"))
+    second = mixed.log(use=("10-other=other", "20-recorder=recorder"))
+    check_load_order(first, ("recorder", "other"))
+    check_load_order(second, ("other", "recorder"))
+    refused(check_load_order, second, ("recorder", "other"))
+
+
+def check_silent(log, name):
+    assert {e.hook for e in log if e.plugin == name} == {"probe"}
+
+
+@pytest.mark.parametrize("answer", ["idle", "absent"])
+def test_g01_idle_and_absent_are_not_called(plain, answer):
+    check_silent(plain.log(probe=answer, fail="pause.task:error,exit:segv"), "recorder")
+    refused(check_silent, plain.log(), "recorder")
+
+
+def test_g01_what_is_no_plugin_is_skipped(family):
+    (family.plugins.folder / "aa.so").write_bytes(b"no plugin")
+    (family.plugins.folder / "bb.so").write_bytes((plugins.BUILT / "recorder.so").read_bytes()[:3000])
+    text = family.dump()
+    assert "aa.so: is not loaded" in text and "bb.so: is not loaded" in text, text[-3000:]
+    family.assert_goes_on()
+
+
+# ---- G2 ----
+
+def check_one_owner(log, owner_of):
+    owners = {}
+    for entry in plugins.select(log, hook=("dump_file", "dump_mapping"), event="enter"):
+        owners.setdefault(entry.node, set()).add(entry.plugin)
+    assert owners and all(found == {owner_of[node[0]]} for node, found in owners.items()), owners
+
+
+def test_g02_one_owner(mixed):
+    log = mixed.log()
+    owner_of = {"a": "recorder", "b": "recorder", "c": "other"}
+    check_one_owner(log, owner_of)
+    one = plugins.select(log, hook="dump_file", event="enter")[0]
+    refused(check_one_owner, log + [plugins.Entry({**one, "plugin": "rival"})], owner_of)
+    overriding = mixed.log(use=("recorder", "other", "rival-overrides"))
+    check_one_owner(overriding, {**owner_of, "a": "rival"})
+    refused(check_one_owner, overriding, owner_of)
+
+
+def check_refused(text, *words):
+    causes = failed(text)
+    assert causes and all(word in causes[0] for word in words), text[-3000:]
+
+
+def test_g02_doubly_claimed(family):
+    family.plugins.use("recorder", "rival")
+    text = family.dump(expect=1)
+    check_refused(text, "recorder.a", "rival.a")
+    refused(check_refused, text, "recorder.a", "other.c")
+    assert not family.calls(hook=("pause.task", "pre_dump.task", "dump_file"), event="enter", plugin="none")
+    family.assert_goes_on()
+
+
+# ---- G3 ----
+
+def check_order(log, *classes):
+    """Class by class, in each by task and descriptor; and the positions say so."""
+    files = plugins.select(log, hook="dump_file", event="enter")
+    keys = [(classes.index(e["class"]), e.index, e.fd) for e in files]
+    assert keys and keys == sorted(keys)
+    assert [e.position for e in files] == list(range(1, len(files) + 1))
+
+
+def test_g03_rules_are_kept(mixed):
+    log = mixed.log()
+    check_order(log, "recorder.a", "recorder.b", "other.c")
+    last = plugins.select(log, hook="dump_file", event="enter")[-1]
+    refused(check_order, moved(log, lambda e: e is last, 0), "recorder.a", "recorder.b", "other.c")
+
+
+def test_g03_the_other_rule_the_other_order(family):
+    check_order(family.log(), "recorder.a", "recorder.b")
+    # Nothing is dumped before the buffer that it imports, says the device of some; here only the order counts.
+    swapped = family.log(use=("recorder-swapped",))
+    check_order(swapped, "recorder.b", "recorder.a")
+    refused(check_order, swapped, "recorder.a", "recorder.b")
+
+
+@pytest.mark.parametrize("plugin,words", [
+    ("recorder-cycle", ("recorder.a before recorder.b", "recorder.b before recorder.a")),
+    ("recorder-required", ("nobody.x", "recorder")),
+])
+def test_g03_refused(family, plugin, words):
+    family.plugins.use(plugin)
+    check_refused(family.dump(expect=1), *words)
+    assert not family.calls()
+    family.assert_goes_on()
+    done = run("plugin", "explain", "-L", family.plugins.folder)
+    assert done.returncode == 1
+    check_refused(done.stderr, *words)
+
+
+@pytest.mark.parametrize("openings", list(itertools.product(itertools.permutations(("a", "a", "b")), repeat=2)) if ALL else
+                         [(one, two) for one, two in zip([*itertools.permutations(("a", "a", "b"))],
+                                                         reversed([*itertools.permutations(("b", "a", "a"))]))],
+                         ids=lambda openings: "-".join("".join(order) for order in openings))
+def test_g03_opened_in_any_order(place, openings):
+    """Two tasks, three files each, of two classes: the calls do not depend on which was opened first."""
+    folder, device, victims = place
+    nodes = [",".join(f"{letter}{i}" for i, letter in enumerate(order)) for order in openings]
+    with plugins.Victims() as own:
+        tree = Tree(tempfile.mktemp(dir=folder), device, own, "files", *nodes)
+        log = tree.log()
+        tree.victim.verify()
+        for pid in tree.pids:
+            host.wait_until(lambda pid=pid: host.is_gone(pid), "its end")
+    check_order(log, "recorder.a", "recorder.b")
+    files = plugins.select(log, hook="dump_file", event="enter")
+    assert [(e["class"], e.index) for e in files] == [("recorder.a", 0), ("recorder.a", 0), ("recorder.a", 1), ("recorder.a", 1),
+                                                      ("recorder.b", 0), ("recorder.b", 1)]
+    phases = [(e.hook, e.index) for e in log if e.event == "enter" and e.hook not in ("dump_file", "dump_mapping", "claims")]
+    assert phases == expected_phases(2)
+
+
+def expected_phases(n):
+    forward, backward = list(range(n)), list(reversed(range(n)))
+    found = [("probe", None)]
+    for phase, order in (("pause", forward), ("pre_dump", forward), ("post_dump", backward), ("resume", backward)):
+        found += [(f"{phase}.begin", None), *((f"{phase}.task", index) for index in order), (f"{phase}.end", None)]
+    return [*found, ("exit", None)]
+
+
+def check_neither_sees_the_other(log, n_tasks):
+    """Both get every phase, and only their own files."""
+    for name in ("recorder", "other"):
+        hooks = [(e.hook, e.index) for e in log if e.plugin == name and e.event == "enter" and
+                 e.hook not in ("dump_file", "dump_mapping", "claims")]
+        assert hooks == expected_phases(n_tasks), name
+    for entry in log:
+        if entry.node:
+            assert (entry.node[0] == "c") == (entry.plugin == "other")
+
+
+def test_g02_two_plugins_at_once(mixed):
+    log = mixed.log()
+    check_neither_sees_the_other(log, 3)
+    refused(check_neither_sees_the_other, without(log, lambda e: e.plugin == "other" and e.hook == "post_dump.task"), 3)
+    refused(check_neither_sees_the_other, changed(log, lambda e: e.node == "c0", plugin="recorder"), 3)
+
+
+# ---- G4 ----
+
+def check_foretold(text, log):
+    """What --dry-run prints is what is done."""
+    lines = [line.split() for line in text.splitlines() if " fd " in line and ": class " in line]
+    told = [(int(line[0]), int(line[2]), int(line[4].rstrip(":"))) for line in lines]
+    done = [(e.position, e.task, e.fd) for e in plugins.select(log, hook="dump_file", event="enter")]
+    assert told and told == done, (told, done)
+
+
+def test_g04_dry_run_tells_the_order(mixed):
+    log = mixed.log()
+    told = mixed.dump("--dry-run", keep=())
+    mixed.assert_goes_on()
+    check_foretold(told, log)
+    assert "rule 1 of recorder" in told and "rule 1 of other" in told
+    refused(check_foretold, told, list(reversed(log)))
+    assert not plugins.select(mixed.calls(), hook=("pause.task", "pre_dump.task", "dump_file")), "a dry run only looks"
+
+
+def test_g04_explain(mixed):
+    done = run("plugin", "explain", "-L", mixed.plugins.folder)
+    assert done.returncode == 0, done.stderr
+    at = [done.stdout.index(name + ",") for name in ("recorder.a", "recorder.b", "other.c", "@memory")]
+    assert at == sorted(at) and "before recorder.b (rule 1 of recorder)" in done.stdout, done.stdout
+    assert "restore order:" in done.stdout
+    late = run("plugin", "explain", "-L", mixed.plugins.use("recorder-late").folder).stdout
+    assert late.index("@memory,") < late.index("recorder.a,"), late
+
+
+# ---- G5 ----
+
+def check_two_phases(log):
+    ends = [places(log, hook=hook, event="leave") for hook in ("pause.end", "pre_dump.end")]
+    assert all(ends)
+    assert ends[0][-1] < places(log, hook="pre_dump.begin", event="enter")[0]
+    assert ends[1][-1] < places(log, hook=("dump_file", "dump_mapping"), event="enter")[0]
+    assert places(log, hook=("dump_file", "dump_mapping"), event="leave")[-1] < places(log, hook="post_dump.begin")[0]
+
+
+def test_g05_two_phases(mixed):
+    log = mixed.log()
+    check_two_phases(log)
+    for hook in ("pause.end", "pre_dump.end"):
+        refused(check_two_phases, moved(log, lambda e, h=hook: e.hook == h and e.plugin == "recorder", len(log)))
+
+
+def check_frozen(pids, is_frozen):
+    assert [status_of(pid)[1] != 0 for pid in pids] == [is_frozen] * len(pids)
+
+
+@pytest.mark.parametrize("hook,is_frozen", [("pause.task:2", False), ("pre_dump.task:0", True)])
+def test_g05_when_tasks_are_frozen(family, hook, is_frozen):
+    with family.begin(fail=f"{hook}:stop") as tool:
+        host.wait_until(lambda: status_of(tool.pid)[0] == "T", "the tool stops in the hook")
+        check_frozen(family.pids, is_frozen)
+        refused(check_frozen, family.pids, not is_frozen)
+        tool.send_signal(signal.SIGCONT)
+        assert tool.wait(60) == 0, family.text()[-3000:]
+    family.assert_goes_on()
+
+
+# ---- G6 ----
+
+def check_manifest(log, truth):
+    """`truth`: by pid, how many open files of the device it has."""
+    for hook in ("pre_dump.task", "post_dump.task"):
+        found = {e.task: e.files for e in plugins.select(log, hook=hook, event="enter")}
+        assert found == truth, hook
+    assert all(e.files == truth[e.task] for e in plugins.select(log, hook="dump_file"))
+    assert all(e.files == 0 for e in plugins.select(log, hook="pause.task"))
+
+
+def test_g06_manifest(family):
+    log = family.log()
+    # a0, b0, and each child's own; the parent has a0 three times, the second child closed both.
+    truth = dict(zip(family.pids, (2, 4, 2)))
+    check_manifest(log, truth)
+    refused(check_manifest, changed(log, lambda e: e.hook == "post_dump.task" and e.index == 1, files=3), truth)
+    files = {e.node: e for e in plugins.select(log, hook="dump_file", event="enter")}
+    assert {node: e.holders for node, e in files.items()} == {"a0": 4, "b0": 2, "a1": 1, "b1": 1, "a2": 1, "b2": 1}
+    for entry in files.values():
+        assert os.readlink(f"/proc/{entry.task}/fd/{entry.fd}").endswith("/" + entry.node)
+    mapped = {(e.task, e.start) for e in plugins.select(log, hook="dump_mapping", event="enter")}
+    real = {(pid, int(line.split("-")[0], 16)) for pid in family.pids for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+            if str(family.device.path) in line}
+    assert mapped == real
+
+
+# ---- G7 ----
+
+def check_once(log, n_files, n_mappings):
+    dumped = plugins.select(log, hook="dump_file", event="enter")
+    assert len(dumped) == n_files == len({e.file for e in dumped})
+    assert len(plugins.select(log, hook="dump_mapping", event="enter")) == n_mappings
+    for mapping in plugins.select(log, hook="dump_mapping", event="enter"):
+        file = places(log, hook="dump_file", event="leave", file=mapping.of)
+        assert file and file[0] < log.index(mapping)
+    assert all(e.index == 0 for e in dumped if e.node in ("a0", "b0")), "on behalf of the first holder"
+
+
+def test_g07_once_per_open_file(family):
+    log = family.log()
+    n = len(plugins.select(log, hook="dump_mapping", event="enter"))
+    assert n
+    check_once(log, 6, n)
+    one = plugins.select(log, hook="dump_file", event="enter")[0]
+    refused(check_once, log + [one], 6, n)
+    refused(check_once, without(log, lambda e: e is one), 6, n)
+    refused(check_once, moved(log, lambda e: e.hook == "dump_mapping", 0), 6, n)
+    refused(check_once, changed(log, lambda e: e.node == "a0", index=1), 6, n)
+
+
+# ---- G8 ----
+
+def check_closed(log, names=("recorder",)):
+    """For each opening call that succeeded exactly one closing one, in reverse order."""
+    for name in names:
+        own = plugins.select(log, plugin=name)
+        for opening, closing in OPENING.items():
+            opened = [e.index for e in plugins.select(own, hook=f"{opening}.task", event="leave", result=0)]
+            closed = [e.index for e in plugins.select(own, hook=f"{closing}.task", event="enter")]
+            assert closed == opened[::-1], f"{name}: {closing}: {closed}, opened: {opened}"
+            begun = len(plugins.select(own, hook=f"{opening}.begin", event="leave", result=0))
+            for part in ("begin", "end"):
+                assert len(plugins.select(own, hook=f"{closing}.{part}", event="enter")) == begun, f"{closing}.{part}"
+
+
+def test_g08_closed_in_reverse(mixed):
+    log = mixed.log()
+    names = ("recorder", "other")
+    check_closed(log, names)
+    # Plugins too.
+    assert [e.plugin for e in plugins.select(log, hook="resume.begin", event="enter")] == \
+        [e.plugin for e in plugins.select(log, hook="pause.begin", event="enter")][::-1]
+    for hook in ("post_dump.task", "resume.task"):
+        one = plugins.select(log, hook=hook, event="enter", index=0, plugin="other")[0]
+        refused(check_closed, without(log, lambda e, x=one: e is x), names)
+        refused(check_closed, log + [one], names)
+        refused(check_closed, moved(log, lambda e, x=one: e is x, 0), names)
+
+
+def test_g08_a_device_left_paused_is_seen(place):
+    folder, device, _ = place
+    with plugins.Victims() as own:
+        tree = Tree(folder / "left", device, own, "family")
+        tree.log()
+        tree.dump(unpause="no")
+        refused(tree.assert_goes_on)
+    host.wait_until(lambda: not device.quiet(), "what was left paused is gone")
+
+
+def check_outcome(log, hook, fate, final):
+    entries = plugins.select(log, hook=[f"{hook}.{part}" for part in ("begin", "task", "end")], event="enter")
+    assert entries and {(e.fate, e.final) for e in entries} == {(fate, final)}, [(e.hook, e.fate, e.final) for e in entries]
+
+
+def test_g08_outcome(family):
+    log = family.log()
+    fate = plugins.select(log, hook="resume.task")[0].fate
+    check_outcome(log, "post_dump", fate, 0)
+    check_outcome(log, "resume", fate, 1)
+    assert "continue" in fate.lower()
+    refused(check_outcome, changed(log, lambda e: e.hook == "resume.end", final=0), "resume", fate, 1)
+    family.dump(expect=1, fail="dump_file:error")
+    log = family.calls()
+    bad = plugins.select(log, hook="resume.task")[0].fate
+    assert "fail" in bad.lower()
+    check_outcome(log, "post_dump", bad, 1)
+    check_outcome(log, "resume", bad, 1)
+    family.assert_goes_on()
+
+
+def test_g08_failing_post_dump_script(family):
+    """It fails after the device phase; without -R the tree would have been killed. It goes on, and plugins hear it."""
+    script = family.folder / "script"
+    script.write_text('#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ]\n')
+    script.chmod(0o755)
+    text = family.dump("--action-script", script, keep=(), expect=1)
+    log = family.calls()
+    assert "post-dump" in failed(text)[0], failed(text)
+    check_closed(log)
+    assert {e.fate.lower()[:4] for e in plugins.select(log, hook="resume.task", event="enter")} == {"fail"}
+    check_outcome(log, "resume", plugins.select(log, hook="resume.task")[0].fate, 1)
+    family.assert_goes_on()
+
+
+HOOKS = [f"{phase}.{part}" for phase in ("pause", "pre_dump", "post_dump", "resume") for part in ("begin", "end")]
+AT_TASKS = [f"{phase}.task" for phase in ("pause", "pre_dump", "post_dump", "resume")] + ["dump_file", "dump_mapping"]
+KINDS = ("error", "hang", "segv", "int", "kill", "both")
+
+
+def matrix():
+    for kind in KINDS:
+        for hook in HOOKS:
+            if ALL or kind == "error":
+                yield f"{hook}:{kind}"
+        for i, hook in enumerate(AT_TASKS):
+            for task in range(3):
+                # Each hook and each kind at some task; hangs take seconds.
+                if ALL or (task == i % 3 and (kind != "hang" or hook in ("pre_dump.task", "dump_file"))):
+                    yield f"{hook}:{task}:{kind}"
+
+
+@pytest.mark.parametrize("where", matrix())
+def test_g08_every_hook_failed(family, where):
+    hook, kind = where.split(":")[0], where.rpartition(":")[2]
+    if kind in ("kill", "both"):
+        killed(family, where.replace(":both", ":stop"), kind == "both")
+        return
+    text = family.dump("--plugin-timeout", "1", expect=None, fail=where)
+    log = family.calls()
+    assert places(log, hook=hook), "it was called"
+    check_closed(log)
+    family.assert_goes_on()
+    said = {"error": "fails as it was asked to", "hang": "is not done after 1000 ms", "segv": "crashed by signal 11"}
+    if kind in said:
+        assert said[kind] in text and f"plugin recorder: {hook}" in "".join(failed(text)[:1]), text[-3000:]
+    elif not hook.startswith("resume"):
+        assert failed(text), "interrupted"
+
+
+def killed(tree, where, with_guardian):
+    """The tool is killed within a hook; its guardian, or `criu recover` after both are gone, undoes what it recorded."""
+    with tree.begin(fail=where) as tool:
+        if with_guardian:
+            host.wait_until(lambda: status_of(tool.pid)[0] == "T", "the tool stops in the hook")
+            for pid in tree.guardians():
+                os.kill(pid, signal.SIGKILL)
+            tool.kill()
+        assert tool.wait(60) == -signal.SIGKILL
+    host.wait_until(lambda: not tree.guardians(), "the guardian's end")
+    if with_guardian:
+        done = run("recover", env=tree.env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    check_recovered(tree.calls())
+    tree.assert_goes_on()
+    assert not list(tree.run_dir.iterdir()), "a journal was left"
+
+
+@pytest.mark.parametrize("hook", ["resume.begin", "resume.task:0", "resume.task:2", "resume.end"])
+def test_g08_killed_when_the_tree_is_gone(place, hook):
+    """The dump is complete and the tree was killed: what fails or dies afterwards takes nothing away."""
+    folder, device, _ = place
+    for kind, status in (("error", 0), ("kill", -signal.SIGKILL)):
+        with plugins.Victims() as own:
+            tree = Tree(tempfile.mktemp(dir=folder), device, own, "family")
+            tree.dump(keep=(), expect=status, fail=f"{hook}:{kind}")
+            check_closed(tree.calls()) if kind == "error" else None
+            tree.victim.wait_gone()
+            host.wait_until(lambda tree=tree: not tree.guardians(), "the guardian's end")
+            assert (tree.images.folder / "inventory.img").exists()
+            assert not device.quiet()
+            tree.images.restore(*tree.plugins.options(), env=tree.env)
+            tree.victim.verify()
+            for pid in tree.pids:
+                host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
+
+
+# ---- G9 ----
+
+def check_serial(log):
+    assert len({e.tid for e in log}) == 1
+    for one, two in zip(log[::2], log[1::2]):
+        assert (one.event, two.event, one.hook) == ("enter", "leave", two.hook)
+
+
+def check_one_per_task(log):
+    """Never two calls of one task at a time."""
+    inside = set()
+    for entry in plugins.select(log, hook="dump_file"):
+        if entry.event == "enter":
+            assert entry.task not in inside
+            inside.add(entry.task)
+        else:
+            inside.discard(entry.task)
+
+
+def overlaps(log):
+    return any(one.event == two.event == "enter" for one, two in itertools.pairwise(plugins.select(log, hook="dump_file")))
+
+
+def test_g09_serial_unless_asked(family):
+    check_serial(family.log())
+    # Workers do not trace the tasks.
+    family.device.command("strict 0")
+    family.device.fault("checkpoint", "delay:50")
+    try:
+        parallel = family.log(use=("recorder-parallel",))
+        free = family.log(use=("recorder-free",))
+    finally:
+        family.device.clear()
+        family.device.command("strict 1")
+    refused(check_serial, parallel)
+    assert overlaps(parallel), "tasks at the same time"
+    check_one_per_task(parallel)
+    refused(check_one_per_task, free)
+    check_closed(free)
+
+
+# ---- G10 ----
+
+def check_context(log):
+    """The counter lives in the plugin's context, the marks of what was locked in the tasks'; all in one process."""
+    assert len({e.pid for e in log}) == 1
+    counts = [e.call for e in plugins.select(log, event="enter")]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_g10_context(family):
+    log = family.log()
+    check_context(log)
+    refused(check_context, changed(log, lambda e: e.hook == "exit", call=1))
+    refused(check_context, changed(log, lambda e: e.hook == "resume.end", pid=1))
+
+
+# ---- G11 ----
+
+def check_budget(log, timeout):
+    left = [e.left for e in plugins.select(log, event="enter")]
+    assert left and all(timeout - 5000 < one <= timeout for one in left) and min(left) > 0
+
+
+def test_g11_budget(family):
+    own, given = family.log(), family.log("--plugin-timeout", "7")
+    check_budget(own, 60000)
+    check_budget(given, 7000)
+    refused(check_budget, own, 7000)
+
+
+@pytest.mark.parametrize("kind", ["hang", "cancel"])
+def test_g11_overrun(family, kind):
+    text = family.dump("--plugin-timeout", "1", expect=1, fail=f"dump_file:1:{kind}")
+    check_refused(text, "plugin recorder: dump_file: pid", "is not done after 1000 ms")
+    assert "--plugin-timeout" in text
+    check_closed(family.calls())
+    family.assert_goes_on()
+
+
+# ---- G12 ----
+
+def check_recovered(log):
+    """Each that was left locked or paused when the tool died is undone, by a call that has nothing but its record."""
+    for undo, opening, closing in (("lock", "pause", "resume"), ("pause", "pre_dump", "post_dump")):
+        held = {e.host for e in plugins.select(log, hook=f"{opening}.task", event="leave", result=0)
+                if undo == "lock" or e.files}
+        held -= {e.host for e in plugins.select(log, hook=f"{closing}.task", event="leave", result=0)}
+        undone = plugins.select(log, hook="recover", undo=undo, event="leave")
+        assert held <= {e.host for e in undone}, f"{undo}: {held}, undone: {undone}"
+        assert all(e.result == 0 for e in undone) and len(undone) == len({e.host for e in undone})
+
+
+@pytest.mark.parametrize("with_guardian", [False, True], ids=["tool", "both"])
+def test_g12_journal(family, with_guardian):
+    killed(family, f"dump_file:1:{'stop' if with_guardian else 'kill'}", with_guardian)
+    log = family.calls()
+    assert len(plugins.select(log, hook="recover", event="enter")) == 6
+    refused(check_recovered, without(log, lambda e: e.hook == "recover"))
+
+
+# ---- G13 ----
+
+@pytest.mark.parametrize("kind,words", [
+    ("badresult", ("returned 7, which has no meaning here",)), ("silent", ("Input/output error",)), ("error", ("as it was asked to",)),
+])
+@pytest.mark.parametrize("hook", ["pause.task:1", "pre_dump.task:1", "dump_file:a1", "dump_mapping:a1", "post_dump.task:1",
+                                  "resume.task:1"])
+def test_g13_first_cause(family, hook, kind, words):
+    text = family.dump(expect=1, fail=f"{hook}:{kind}")
+    name = hook.split(":")[0]
+    cause = (f"plugin recorder: {name}: pid {family.pids[1]}", *words)
+    check_refused(text, *cause)
+    refused(check_refused, text, "plugin other")
+    if name != "resume.task":
+        # What fails later does not hide it.
+        check_refused(family.dump(expect=1, fail=f"{hook}:{kind},resume.end:error"), *cause)
+    check_closed(family.calls())
+    family.assert_goes_on()
+
+
+# ---- commands and options ----
+
+def command(*words, env=None):
+    done = run(*words, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_plugin_list(mixed):
+    status, out, err = command("plugin", "list", "-L", mixed.plugins.folder)
+    assert status == 0, err
+    for text in ("recorder 1.1: recorder.so", "class recorder.a", "class recorder.b", "class other.c", "barrier meet of recorder.a",
+                 "--plugin-opt recorder.number=number: logged by probe() (default 4K)", "[CRIU_RECORDER_LOG]"):
+        assert text in out, (text, out)
+    assert out.index("other 1.1") < out.index("recorder 1.1")
+    mixed.plugins.use("v02")
+    status, out, err = command("plugin", "list", "-L", mixed.plugins.folder)
+    assert status == 0 and "interface of CRIU 4.2 (v0.2): v02.so" in out, out + err
+
+
+def test_plugin_directory(mixed, folder):
+    here, empty = mixed.plugins.folder, folder / "empty"
+    empty.mkdir()
+    assert "recorder 1.1" in command("plugin", "list", env={"CRIU_LIBS_DIR": str(here)})[1]
+    status, out, _ = command("plugin", "list", "-L", empty, env={"CRIU_LIBS_DIR": str(here)})
+    assert status == 0 and f"no plugins in {empty}" in out, "-L counts more"
+    for words, env in ((("-L", folder / "none"), None), ((), {"CRIU_LIBS_DIR": str(folder / "none")})):
+        status, out, err = command("plugin", "list", *words, env=env)
+        assert status == 1 and str(folder / "none") in err and "--libdir" in err, err
+
+
+def test_plugin_check(folder):
+    status, out, err = command("plugin", "check", plugins.BUILT / "recorder.so")
+    assert status == 0 and "recorder.so is all right" in out, out + err
+    status, out, err = command("plugin", "check", plugins.BUILT / "recorder-cycle.so")
+    assert status == 1 and "recorder.a before recorder.b" in err and "recorder.b before recorder.a" in err, err
+    whole = (plugins.BUILT / "recorder.so").read_bytes()
+    for name, data in (("text.so", b"text"), ("header.so", whole[:64]), ("cut.so", whole[:5000]), ("none.so", b"")):
+        (folder / name).write_bytes(data)
+        status, out, err = command("plugin", "check", folder / name)
+        assert status == 1 and f"{name}: cannot be loaded" in err, f"{name}: {status} {out}{err}"
+    status, out, err = command("plugin", "check", plugins.BUILT / "v02.so")
+    assert status == 0, err
+    assert command("plugin", "check", folder / "missing.so")[0] == 1
+    assert command("plugin", "check")[0] == 1
+    assert command("plugin", "sing")[0] == 1
+
+
+def test_foreign_library_is_skipped(family):
+    """A shared object that is no plugin."""
+    library = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libc.so" in line)
+    (family.plugins.folder / "aa.so").symlink_to(library)
+    text = family.dump()
+    assert "aa.so" in text
+    check_closed(family.calls())
+    family.assert_goes_on()
+
+
+@pytest.mark.parametrize("option,words", [
+    ("nobody.x=1", ("nobody.x=1", "no plugin of this name")),
+    ("recorder.nothing=1", ("recorder.nothing=1", "no such option")),
+    ("recorder.number=many", ("recorder.number", "`many' is not a number")),
+    ("recorder.lock=perhaps", ("recorder.lock", "`perhaps' is not yes or no")),
+    ("recorder", ("plugin-opt",)),
+])
+def test_plugin_opt_errors(family, option, words):
+    done = run("plugin", "list", "-L", family.plugins.folder, "--plugin-opt", option)
+    assert done.returncode == 1 and all(word in done.stderr for word in words), done.stderr
+    text = family.dump("--plugin-opt", option, expect=None)
+    assert all(word in text for word in words), text[-2000:]
+    assert not family.calls()
+    family.assert_goes_on()
+
+
+def test_plugin_opt_values(family):
+    for given, number in (((), 4096), (("--plugin-opt", "recorder.number=0x10"), 16), (("--plugin-opt", "recorder.number=2M"), 2 << 20),
+                          (("--plugin-opt", "recorder.number=1", "--plugin-opt", "recorder.number=-3"), -3)):
+        log = family.log(*given)
+        assert plugins.select(log, hook="probe")[0].number == number
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1"])
+def test_plugin_timeout_errors(family, folder, value):
+    done = run("dump", "-t", family.victim.pid, "-D", folder, "--plugin-timeout", value)
+    assert done.returncode != 0 and "plugin-timeout" in done.stderr, done.stderr
+
+
+def test_needs(family):
+    family.plugins.use("recorder-need")
+    check_refused(family.dump(expect=1), "plugin recorder", "no-such-driver")
+    assert not plugins.select(family.calls(), hook="pause.begin")
+    family.assert_goes_on()
