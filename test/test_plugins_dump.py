@@ -107,6 +107,7 @@ def tree_fixture(name, program, *args, scope="module", **kwargs):
 
 
 family = tree_fixture("family", "family")
+many = tree_fixture("many", "many", "2", "4", use=("other",))
 mixed = tree_fixture("mixed", "files", "c0,b0,a0", "a1,c1,b1", "b2,a2,c2", use=("recorder", "other"))
 plain = tree_fixture("plain", "paths", "/dev/null")
 
@@ -581,22 +582,25 @@ def overlaps(log):
     return any(one.event == two.event == "enter" for one, two in itertools.pairwise(plugins.select(log, hook="dump_file")))
 
 
-def test_g09_serial_unless_asked(family):
-    check_serial(family.log())
+def test_g09_serial_unless_asked(many):
+    serial = many.log(use=("other",))
+    check_serial(serial)
     # Workers do not trace the tasks.
-    family.device.command("strict 0")
-    family.device.fault("checkpoint", "delay:50")
+    many.device.command("strict 0")
+    many.device.fault("checkpoint", "delay:50")
     try:
-        parallel = family.log(use=("recorder-parallel",))
-        free = family.log(use=("recorder-free",))
+        parallel = many.log(use=("other-parallel",))
+        free = many.log(use=("other-free",))
     finally:
-        family.device.clear()
-        family.device.command("strict 1")
+        many.device.clear()
+        many.device.command("strict 1")
     refused(check_serial, parallel)
-    assert overlaps(parallel), "tasks at the same time"
+    assert overlaps(parallel) and not overlaps(serial), "tasks at the same time"
     check_one_per_task(parallel)
     refused(check_one_per_task, free)
-    check_closed(free)
+    for log in (parallel, free):
+        check_closed(log, ("other",))
+        check_two_phases(log)
 
 
 # ---- G10 ----
