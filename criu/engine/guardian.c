@@ -40,6 +40,9 @@
  * it is never done. */
 #define UNDO_ROUNDS 100
 
+/* A dying process closes its files first, and then lets go of whom it traces. */
+#define DYING_MS 10000
+
 struct guardian {
 	int journal;
 	int dirfd; /* of the journal, -1: it is in memory only */
@@ -54,7 +57,7 @@ struct guardian {
 	bool has_ended;   /* it was told to go; still to be waited for */
 };
 
-enum message_type { MESSAGE_DIR, MESSAGE_DONE };
+enum message_type { MESSAGE_DIR, MESSAGE_DONE, MESSAGE_UNDO };
 
 struct message {
 	uint32_t type;
@@ -100,7 +103,7 @@ static void keep_own_fds(const struct guardian *guardian)
 
 /* One message of the tool's: 1, or 0 where there is none now, -1 where there will be none any more.
  */
-static int message_take(struct guardian *guardian, bool *is_done)
+static int message_take(struct guardian *guardian, bool *is_done, bool *is_left)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
@@ -121,6 +124,8 @@ static int message_take(struct guardian *guardian, bool *is_done)
 		return -1;
 	if (message.type == MESSAGE_DONE)
 		*is_done = true;
+	if (message.type == MESSAGE_UNDO)
+		*is_left = true;
 	for (cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
 		int fd;
 
@@ -133,23 +138,26 @@ static int message_take(struct guardian *guardian, bool *is_done)
 	return 1;
 }
 
-/* Returns when the tool is done or dead; true if it is done. */
+/* Returns when the tool is done, dead, or leaves the rest to the guardian; true if it is done. */
 static bool wait_for_end(struct guardian *guardian)
 {
 	struct pollfd fds[] = {{.fd = guardian->socket, .events = POLLIN},
 			       {.fd = guardian->pidfd, .events = POLLIN}};
-	bool is_done = false, is_dead = false;
+	bool is_done = false, is_dead = false, is_left = false;
 	int ret = 1;
 
-	while (!is_done && !is_dead && ret >= 0) {
+	while (!is_done && !is_dead && !is_left && ret >= 0) {
 		if (poll(fds, 2, -1) < 0)
 			continue;
 		is_dead = fds[1].revents != 0;
 		/* All that it managed to send. */
 		do
-			ret = message_take(guardian, &is_done);
+			ret = message_take(guardian, &is_done, &is_left);
 		while (ret > 0);
 	}
+	/* What it traces cannot be helped by anybody else as long as it does. */
+	if (!is_done && !is_dead && !is_left)
+		poll(&fds[1], 1, DYING_MS);
 	return is_done;
 }
 
@@ -350,6 +358,7 @@ void guardian_undo(struct cr *cr)
 {
 	struct guardian *guardian = cr->guardian;
 	_cleanup_journal_ struct journal *journal = NULL;
+	struct message undo = {.type = MESSAGE_UNDO};
 	size_t n_failed;
 	int err;
 
@@ -358,6 +367,7 @@ void guardian_undo(struct cr *cr)
 	err = journal_load(guardian->journal, &journal);
 	if (err < 0) {
 		log_err(cr, err, "undo journal: read");
+		send(guardian->socket, &undo, sizeof(undo), MSG_NOSIGNAL);
 		guardian_end(guardian);
 		return;
 	}
@@ -369,6 +379,7 @@ void guardian_undo(struct cr *cr)
 	log_warn(cr, "undo journal: %zu things could not be undone; `criu recover` tries again",
 		 n_failed);
 	/* Uncommitted: so does the guardian, once. */
+	send(guardian->socket, &undo, sizeof(undo), MSG_NOSIGNAL);
 	guardian_end(guardian);
 }
 
