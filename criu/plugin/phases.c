@@ -188,11 +188,10 @@ int plugins_close(struct cr *cr, enum plugin_phase phase, const struct criu_outc
 	return first;
 }
 
-static void undo_record_now(struct cr *cr, int *id)
+static void undo_records_now(struct cr *cr, struct plugin_records *records)
 {
-	if (*id > 0)
-		undo_now(cr, *id);
-	*id = 0;
+	while (records->n)
+		undo_now(cr, records->ids[--records->n]);
 }
 
 void plugins_undo_records(struct cr *cr)
@@ -206,8 +205,8 @@ void plugins_undo_records(struct cr *cr)
 			struct plugin_task *task;
 
 			list_for_each_entry_reverse (task, &plugin->tasks, node)
-				undo_record_now(cr, &task->journal[phase]);
-			undo_record_now(cr, &plugin->journal[phase]);
+				undo_records_now(cr, &task->journal[phase]);
+			undo_records_now(cr, &plugin->journal[phase]);
 		}
 	}
 }
