@@ -13,6 +13,13 @@ $(plugin-kit)/fakedev: $(fakedev-src) $(kit-headers)
 	@mkdir -p $(@D)
 	$(Q)$(kit-cc) -o $@ $(fakedev-src) -lpthread $(fuse-flags)
 
+# The emulated driver of AMD GPUs.
+kfd-emu-src := $(wildcard test/plugins/kfd-emu/*.c)
+$(plugin-kit)/kfd-emu: $(kfd-emu-src) $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -o $@ $(kfd-emu-src) -lpthread $(fuse-flags)
+
 kit-programs := $(patsubst test/plugins/programs/%.c,$(plugin-kit)/%,$(wildcard test/plugins/programs/*.c))
 $(kit-programs): $(plugin-kit)/%: test/plugins/programs/%.c test/plugins/fakedev/client.c $(kit-headers)
 	$(call say,CC,$@)
@@ -63,5 +70,5 @@ $(plugin-kit)/tutorial.so: test/plugins/tutorial/tutorial.c $(kit-headers)
 	$(Q)$(kit-cc) -fPIC -shared -Iplugins/include -o $@ $<
 
 .PHONY: test-plugins
-test-plugins: $(plugin-kit)/fakedev $(kit-programs) $(kit-plugins) $(v02-plugins) $(plugin-kit)/tutorial.so
+test-plugins: $(plugin-kit)/fakedev $(plugin-kit)/kfd-emu $(kit-programs) $(kit-plugins) $(v02-plugins) $(plugin-kit)/tutorial.so
 test-programs: test-plugins
