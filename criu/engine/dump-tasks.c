@@ -56,6 +56,8 @@ struct collect {
 	struct cr *cr;
 	struct thread **threads;
 	size_t n_threads;
+	size_t next; /* what nobody has begun with; atomic */
+	bool is_over;
 };
 
 static int collect_task(struct cr *cr, struct task *task)
@@ -87,9 +89,8 @@ static int collect_thread(struct cr *cr, struct thread *thread)
 }
 
 /* Tasks come first, as they take longer. */
-static int collect_one(void *ctx, size_t index, size_t worker)
+static int collect_one(struct collect *collect, size_t index)
 {
-	struct collect *collect = ctx;
 	struct cr *cr = collect->cr;
 
 	if (plan_is_cancelled(cr))
@@ -99,12 +100,22 @@ static int collect_one(void *ctx, size_t index, size_t worker)
 	return collect_thread(cr, collect->threads[index - cr->tree->n_tasks]);
 }
 
+/* Until nothing is left or somebody failed. */
 static int collect_all(void *ctx)
 {
 	struct collect *collect = ctx;
-	struct cr *cr = collect->cr;
+	size_t n = collect->cr->tree->n_tasks + collect->n_threads, index;
+	int err = 0;
 
-	return pool_run(cr->pool, cr->tree->n_tasks + collect->n_threads, collect_one, collect);
+	while (err == 0 && !__atomic_load_n(&collect->is_over, __ATOMIC_RELAXED)) {
+		index = __atomic_fetch_add(&collect->next, 1, __ATOMIC_RELAXED);
+		if (index >= n)
+			break;
+		err = collect_one(collect, index);
+	}
+	if (err < 0)
+		__atomic_store_n(&collect->is_over, true, __ATOMIC_RELAXED);
+	return err;
 }
 
 static int peek_all(struct cr *cr, int (*peek)(struct cr *, struct task *))
@@ -122,10 +133,12 @@ int dump_collect(struct cr *cr)
 {
 	struct collect collect = {.cr = cr};
 	struct pool_group *group = pool_group_new(cr->pool);
-	int err, collected;
+	int err = 0, collected;
 
 	collect.threads = list_threads(cr->tree, &collect.n_threads);
-	err = pool_submit(group, collect_all, &collect);
+	/* One for each worker, this thread included: it works along once it has peeked. */
+	for (size_t i = 0; i < pool_size(cr->pool) && err == 0; i++)
+		err = pool_submit(group, collect_all, &collect);
 	if (err == 0)
 		err = peek_all(cr, task_peek);
 	collected = pool_wait(group);

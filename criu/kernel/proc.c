@@ -11,6 +11,7 @@
 #include <linux/auxvec.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compel/base/bits.h"
 #include "kernel/proc-priv.h"
@@ -139,6 +140,31 @@ int proc_read_link(int dir, const char *name, char **ret)
 	if (err == -ENOENT && faccessat(dir, "stat", F_OK, 0) < 0)
 		return -ESRCH;
 	return err;
+}
+
+/* "net:[4026531840]" */
+int proc_parse_namespace(const char *text, size_t size, uint64_t *ret)
+{
+	struct scan s = scan_of(text, size);
+	uint64_t inode;
+	size_t length;
+
+	(void)scan_until(&s, ':', &length);
+	scan_text(&s, ":[");
+	inode = scan_u64(&s, 10);
+	scan_char(&s, ']');
+	if (!scan_ok(&s) || !scan_at_end(&s) || length == 0 || inode == 0)
+		return -EBADMSG;
+	*ret = inode;
+	return 0;
+}
+
+int proc_read_namespace(int dir, const char *name, uint64_t *ret)
+{
+	char text[64];
+	ssize_t n = readlinkat(dir, name, text, sizeof(text));
+
+	return n < 0 ? -errno : proc_parse_namespace(text, (size_t)n, ret);
 }
 
 int proc_parse_children(const char *text, size_t size, pid_t **ret, size_t *ret_n)

@@ -142,6 +142,10 @@ int proc_read_personality(int dir, uint32_t *ret);
 int proc_read_auxv(int dir, uint64_t (**ret)[2], size_t *ret_n);
 /* /proc/PID/{exe,cwd,root}, ns/…: the text of the link; the caller frees it. */
 int proc_read_link(int dir, const char *name, char **ret);
+/* ns/KIND: the inode of the namespace, as a stat(2) of it would give; the text of the link has it,
+ * and costs half. -errno as of readlink(2). */
+int proc_read_namespace(int dir, const char *name, uint64_t *ret);
+int proc_parse_namespace(const char *text, size_t size, uint64_t *ret);
 /* Children of one thread; dir: of its process. The caller frees *ret, here and below (NULL if there
  * are none). */
 int proc_read_children(int dir, pid_t host_tid, pid_t **ret, size_t *ret_n);

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "compel/base/bits.h"
@@ -51,23 +50,23 @@ struct kobj_ids {
 
 int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 {
-	struct stat st;
+	uint64_t inode;
 
 	for (size_t i = 0; i < NS_INDEXES; i++) {
-		int err = fstatat(proc, namespaces[i].file, &st, 0) < 0 ? -errno : 0;
+		int err = proc_read_namespace(proc, namespaces[i].file, &inode);
 
 		/* A kernel without this kind has no such file; one that is there and says so is of
 		 * a task that ends. */
 		if (err < 0 && (err != -ENOENT || i == NS_PID))
 			return err;
-		ret[i] = err < 0 ? 0 : st.st_ino;
+		ret[i] = err < 0 ? 0 : inode;
 	}
 	/* Before its first child appears there, only this file tells of a namespace made by
 	 * unshare(2). */
 	for (size_t i = 0; i < ARRAY_SIZE(for_children); i++)
 		if (ret[for_children[i].index] &&
-		    fstatat(proc, for_children[i].file, &st, 0) == 0 &&
-		    st.st_ino != ret[for_children[i].index])
+		    proc_read_namespace(proc, for_children[i].file, &inode) == 0 &&
+		    inode != ret[for_children[i].index])
 			ret[for_children[i].index] = UINT64_MAX;
 	return 0;
 }
@@ -189,9 +188,9 @@ static const struct {
 /* The leader's are for whoever looks at the process; and may be read at the same time as this. */
 static bool is_of_process(const struct thread *thread, const char *file, uint64_t theirs)
 {
-	struct stat st;
+	uint64_t inode;
 
-	return fstatat(thread->task->dump->proc, file, &st, 0) == 0 && st.st_ino == theirs;
+	return proc_read_namespace(thread->task->dump->proc, file, &inode) == 0 && inode == theirs;
 }
 
 int namespaces_check_thread(struct cr *cr, const struct thread *thread)
@@ -199,16 +198,17 @@ int namespaces_check_thread(struct cr *cr, const struct thread *thread)
 	for (size_t i = 0; i < ARRAY_SIZE(of_threads); i++) {
 		const char *file = of_threads[i].file;
 		enum ns_index index = of_threads[i].index;
-		struct stat st;
+		uint64_t inode;
+		int err;
 
 		/* The kernel has no such kind. */
 		if (cr->dump->ids->own[index] == 0)
 			continue;
-		if (fstatat(thread->dump->proc, file, &st, 0) < 0)
-			return log_err(cr, -errno, "pid %d: look at %s of thread %d",
+		err = proc_read_namespace(thread->dump->proc, file, &inode);
+		if (err < 0)
+			return log_err(cr, err, "pid %d: look at %s of thread %d",
 				       thread->task->pid, file, thread->tid);
-		if (st.st_ino == cr->dump->ids->own[index] ||
-		    is_of_process(thread, file, st.st_ino))
+		if (inode == cr->dump->ids->own[index] || is_of_process(thread, file, inode))
 			continue;
 		return log_refuse(cr, -EOPNOTSUPP,
 				  "pid %d: thread %d has a %s namespace of its own",

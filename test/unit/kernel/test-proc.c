@@ -241,6 +241,32 @@ static void tables(void **state)
 	assert_int_equal(proc_parse_children("12 x", 4, &pids, &n), -EBADMSG);
 }
 
+static int parse_namespace(const char *text, uint64_t *ret)
+{
+	return proc_parse_namespace(text, strlen(text), ret);
+}
+
+static void namespaces(void **state)
+{
+	_cleanup_close_ int self = proc_open(getpid());
+	uint64_t inode = 0;
+	struct stat st;
+
+	assert_int_equal(parse_namespace("net:[4026531840]", &inode), 0);
+	assert_int_equal(inode, 4026531840u);
+	assert_int_equal(parse_namespace("net:[]", &inode), -EBADMSG);
+	assert_int_equal(parse_namespace("net:[0]", &inode), -EBADMSG);
+	assert_int_equal(parse_namespace("net:[12", &inode), -EBADMSG);
+	assert_int_equal(parse_namespace("net:[12]x", &inode), -EBADMSG);
+	assert_int_equal(parse_namespace(":[12]", &inode), -EBADMSG);
+	assert_int_equal(parse_namespace("/dev/null", &inode), -EBADMSG);
+
+	assert_int_equal(proc_read_namespace(self, "ns/uts", &inode), 0);
+	assert_int_equal(fstatat(self, "ns/uts", &st, 0), 0);
+	assert_int_equal(inode, st.st_ino);
+	assert_int_equal(proc_read_namespace(self, "ns/none", &inode), -ENOENT);
+}
+
 static void timers(void **state)
 {
 	static const char text[] =
@@ -401,12 +427,19 @@ static void a_child_that_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stat_fields),    cmocka_unit_test(stat_refuses),
-		cmocka_unit_test(status_fields),  cmocka_unit_test(status_refuses),
-		cmocka_unit_test(limits),         cmocka_unit_test(cgroups),
-		cmocka_unit_test(tables),         cmocka_unit_test(timers),
-		cmocka_unit_test(our_own_timers), cmocka_unit_test(our_own_stat_and_status),
-		cmocka_unit_test(our_own_rest),   cmocka_unit_test(a_child_that_goes),
+		cmocka_unit_test(stat_fields),
+		cmocka_unit_test(stat_refuses),
+		cmocka_unit_test(status_fields),
+		cmocka_unit_test(status_refuses),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(cgroups),
+		cmocka_unit_test(tables),
+		cmocka_unit_test(timers),
+		cmocka_unit_test(namespaces),
+		cmocka_unit_test(our_own_timers),
+		cmocka_unit_test(our_own_stat_and_status),
+		cmocka_unit_test(our_own_rest),
+		cmocka_unit_test(a_child_that_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
