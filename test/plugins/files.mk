@@ -20,6 +20,13 @@ $(plugin-kit)/kfd-emu: $(kfd-emu-src) $(kit-headers)
 	@mkdir -p $(@D)
 	$(Q)$(kit-cc) -o $@ $(kfd-emu-src) -lpthread $(fuse-flags)
 
+kfd-client-src := $(wildcard test/plugins/kfd-client/*.c)
+kfd-programs := $(patsubst test/plugins/kfd-programs/%.c,$(plugin-kit)/%,$(wildcard test/plugins/kfd-programs/*.c))
+$(kfd-programs): $(plugin-kit)/%: test/plugins/kfd-programs/%.c $(kfd-client-src) $(kit-headers)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(kit-cc) -Itest/plugins/kfd-emu -Itest/plugins/kfd-client -o $@ $< $(kfd-client-src)
+
 kit-programs := $(patsubst test/plugins/programs/%.c,$(plugin-kit)/%,$(wildcard test/plugins/programs/*.c))
 $(kit-programs): $(plugin-kit)/%: test/plugins/programs/%.c test/plugins/fakedev/client.c $(kit-headers)
 	$(call say,CC,$@)
@@ -70,5 +77,5 @@ $(plugin-kit)/tutorial.so: test/plugins/tutorial/tutorial.c $(kit-headers)
 	$(Q)$(kit-cc) -fPIC -shared -Iplugins/include -o $@ $<
 
 .PHONY: test-plugins
-test-plugins: $(plugin-kit)/fakedev $(plugin-kit)/kfd-emu $(kit-programs) $(kit-plugins) $(v02-plugins) $(plugin-kit)/tutorial.so
+test-plugins: $(plugin-kit)/fakedev $(plugin-kit)/kfd-emu $(kfd-programs) $(kit-programs) $(kit-plugins) $(v02-plugins) $(plugin-kit)/tutorial.so
 test-programs: test-plugins

@@ -41,32 +41,41 @@ struct caller caller_of(fuse_req_t req)
 
 /* ---- faults ---- */
 
-static void hang(struct emu *emu)
+bool is_interrupted(const struct call *call)
+{
+	return call->request && fuse_req_interrupted(call->request);
+}
+
+/* -EINTR if the caller gets a signal, and the hang lets it. */
+static int hang(struct emu *emu, const struct call *call, bool is_hard)
 {
 	bool is_over = false;
 
 	while (!is_over) {
+		if (!is_hard && is_interrupted(call))
+			return -EINTR;
 		sleep_us(2000);
 		pthread_mutex_lock(&emu->lock);
 		is_over = !is_hanging(emu);
 		pthread_mutex_unlock(&emu->lock);
 	}
+	return 0;
 }
 
 /* What faults do before an operation: 0 if it is to go on. */
 int strike(struct emu *emu, struct call *call)
 {
-	static const char *const kinds[] = {"delay", "hang", "kill", "error"};
-	const struct fault *found[4];
+	static const char *const kinds[] = {"delay", "hang", "hang-hard", "kill", "error"};
+	const struct fault *found[5];
 	char name[24];
-	long long values[4];
+	long long values[5];
 	int ret = 0;
 
 	pthread_mutex_lock(&emu->lock);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		found[i] = fault_strike(emu, call->name, node_name(call->file, name), kinds[i]);
 		values[i] = found[i] ? found[i]->value : 0;
-		if (found[i] && i == 3)
+		if (found[i] && i == 4)
 			ret = -(int)values[i];
 		if (found[i])
 			log_call(emu, call, ret, kinds[i]);
@@ -74,10 +83,10 @@ int strike(struct emu *emu, struct call *call)
 	pthread_mutex_unlock(&emu->lock);
 	if (found[0])
 		sleep_us(values[0] * 1000);
-	if (found[1])
-		hang(emu);
-	if (found[2])
-		kill(call->caller->pid, (int)values[2]);
+	if ((found[1] || found[2]) && ret == 0)
+		ret = hang(emu, call, found[2]);
+	if (found[3])
+		kill(call->caller->pid, (int)values[3]);
 	return ret;
 }
 
@@ -258,7 +267,7 @@ void serve_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 {
 	struct emu *emu = &server_of(req)->emu;
 	struct caller caller = caller_of(req);
-	struct call call = {.emu = emu, .caller = &caller, .cmd = cmd};
+	struct call call = {.emu = emu, .caller = &caller, .cmd = cmd, .request = req};
 	int ret = 0;
 
 	if (is_text(ino) || in_size > sizeof(call.data) || out_size > sizeof(call.data)) {

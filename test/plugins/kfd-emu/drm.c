@@ -107,7 +107,8 @@ static int run_gem_userptr(struct call *call)
 	return add_object(call, object, &arg->handle);
 }
 
-/* amdgpu_mode_dumb_mmap(): a userptr has no offset. */
+/* amdgpu_mode_dumb_mmap(): a userptr has no offset. What is on another GPU has one, but touching it
+ * is a SIGBUS (ttm_bo_vm.c, ttm_bo_vm_fault_reserved()); here it is refused at once. */
 static int run_gem_mmap(struct call *call)
 {
 	union drm_amdgpu_gem_mmap *arg = (void *)call->data;
@@ -118,6 +119,10 @@ static int run_gem_mmap(struct call *call)
 		return -ENOENT;
 	if (gem->object->user_address || (gem->object->flags & AMDGPU_GEM_CREATE_NO_CPU_ACCESS))
 		return -EPERM;
+	if (gem->object->gpu != call->file->gpu) {
+		call->wrong = "foreign-mmap";
+		return -EPERM;
+	}
 	arg->out.addr_ptr = gem->object->offset;
 	return 0;
 }
@@ -146,8 +151,9 @@ static int run_gem_va(struct call *call)
 {
 	struct drm_amdgpu_gem_va *arg = (void *)call->data;
 	struct gem *gem = gem_of(call->file, arg->handle);
-	struct mapping mapping = {arg->va_address, arg->map_size, arg->offset_in_bo, arg->flags,
-				  gem ? gem->object : NULL};
+	struct mapping mapping = {arg->va_address,          arg->map_size,
+				  arg->offset_in_bo,        arg->flags,
+				  gem ? gem->object : NULL, false};
 
 	call_note(call, " va_op=%u handle=%u bo=%u va=%#llx size=%llu", arg->operation, arg->handle,
 		  gem ? gem->object->number : 0, (unsigned long long)arg->va_address,
@@ -399,6 +405,10 @@ const struct operation drm_operations[] = {
 	DRM_OPERATION(DRM_IOCTL_AMDGPU_GEM_VA, "gem_va", run_gem_va, struct drm_amdgpu_gem_va),
 	DRM_OPERATION(DRM_IOCTL_AMDGPU_GEM_USERPTR, "gem_userptr", run_gem_userptr,
 		      struct drm_amdgpu_gem_userptr),
+	DRM_OPERATION(DRM_IOCTL_AMDGPU_CTX, "context", run_context, union drm_amdgpu_ctx),
+	DRM_OPERATION(DRM_IOCTL_AMDGPU_BO_LIST, "bo_list", run_bo_list, union drm_amdgpu_bo_list),
+	DRM_OPERATION(DRM_IOCTL_AMDGPU_CS, "cs", run_cs, union drm_amdgpu_cs),
+	DRM_OPERATION(DRM_IOCTL_AMDGPU_WAIT_CS, "wait_cs", run_wait_cs, union drm_amdgpu_wait_cs),
 	DRM_OPERATION(DRM_IOCTL_AMDGPU_INFO, "info", run_info, struct drm_amdgpu_info),
 	DRM_OPERATION(DRM_IOCTL_EMU_GEM_OP, "gem_op", run_gem_op, struct drm_emu_gem_op),
 	DRM_OPERATION(DRM_IOCTL_EMU_LIST_HANDLES, "list_handles", run_list_handles,

@@ -59,6 +59,7 @@ struct object {
 struct mapping {
 	uint64_t va, size, offset, flags;
 	struct object *object; /* a reference */
+	bool is_compute;       /* mapped by way of kfd */
 };
 
 /* What a GPU can address for one open render node. */
@@ -90,7 +91,7 @@ struct file {
 	struct vm vm;
 	bool is_compute_vm;
 	uint32_t n_contexts, n_lists;
-	uint64_t n_fences;
+	uint64_t n_fences, stuck_fence; /* 0: none */
 	/* FILE_DMABUF */
 	struct object *object;
 };
@@ -189,6 +190,8 @@ struct setting {
 
 enum { EMU_SETTINGS_MAX = 64 };
 
+struct call;
+
 struct emu {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -217,6 +220,8 @@ struct emu {
 	 * -EBADF. Lets go of the lock meanwhile. Set by the server. */
 	int (*find_file)(struct emu *emu, const struct caller *caller, int fd,
 			 struct file **ret_file);
+	/* Whether a signal waits for the caller. Set by the server. */
+	bool (*is_interrupted)(const struct call *call);
 };
 
 /* One ioctl. */
@@ -225,6 +230,7 @@ struct call {
 	struct file *file;
 	struct process *process; /* of a kfd file */
 	const struct caller *caller;
+	void *request; /* the server's */
 	unsigned int cmd;
 	unsigned char data[512]; /* the structure, in and out */
 	size_t size;
@@ -257,6 +263,7 @@ int remote_write(pid_t pid, uint64_t raddr, const void *data, size_t size);
 int vm_map(struct emu *emu, struct vm *vm, const struct mapping *mapping);
 /* -ENOENT if there is no such. */
 int vm_unmap(struct emu *emu, struct vm *vm, uint64_t va, uint64_t size);
+/* What was not mapped by way of kfd. */
 void vm_unmap_object(struct emu *emu, struct vm *vm, const struct object *object);
 const struct mapping *vm_find(const struct vm *vm, uint64_t va, uint64_t size);
 
@@ -316,6 +323,8 @@ int run_reset_event(struct call *call);
 int run_wait_events(struct call *call);
 int event_new(struct process *process, const struct event *wanted, bool has_id, uint32_t *ret_id);
 int check_queue(struct call *call, const struct queue *queue);
+int run_context(struct call *call);
+int run_bo_list(struct call *call);
 int run_cs(struct call *call);
 int run_wait_cs(struct call *call);
 

@@ -13,7 +13,8 @@
  *kfd, renderD128, dmabuf. KIND:
  *
  *	error:ERRNO	a number
- *	hang		until "clear"; the caller cannot even be killed
+ *	hang		until "clear", or until the caller gets a signal
+ *	hang-hard	until "clear"; the caller cannot even be killed
  *	delay:MS
  *	done:ERRNO	does it, then fails with that error
  *	short		of read: only half of what was asked for
@@ -43,9 +44,9 @@ static void faults_clear(struct emu *emu)
 
 static int parse_kind(struct fault *fault, const char *text)
 {
-	static const char *const kinds[] = {"error",       "hang",   "delay",
-					    "done",        "short",  "kill",
-					    "unsignalled", "gpu-id", "more-devices"};
+	static const char *const kinds[] = {"error",  "hang",        "hang-hard", "delay",
+					    "done",   "short",       "kill",      "unsignalled",
+					    "gpu-id", "more-devices"};
 	const char *colon = strchr(text, ':');
 	size_t length = colon ? (size_t)(colon - text) : strlen(text);
 
@@ -126,7 +127,7 @@ const struct fault *fault_strike(struct emu *emu, const char *op, const char *no
 bool is_hanging(struct emu *emu)
 {
 	for (const struct fault *fault = emu->faults; fault; fault = fault->next)
-		if (strcmp(fault->kind, "hang") == 0)
+		if (strncmp(fault->kind, "hang", 4) == 0)
 			return true;
 	return false;
 }

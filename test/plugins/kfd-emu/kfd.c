@@ -146,7 +146,8 @@ static int run_alloc(struct call *call)
 	if (!arg->size || !device)
 		return -EINVAL;
 	/* init_user_pages(): the pages must be there. */
-	if ((arg->flags & KFD_USERPTR) && copy_from_caller(call, arg->mmap_offset, &byte, 1) < 0)
+	if ((arg->flags & KFD_USERPTR) && arg->mmap_offset &&
+	    copy_from_caller(call, arg->mmap_offset, &byte, 1) < 0)
 		return -EFAULT;
 	ret = buffer_new(call, device, &wanted, arg->size, arg->mmap_offset, &buffer);
 	if (ret == 0)
@@ -186,7 +187,7 @@ static int run_free(struct call *call)
 int buffer_map(struct call *call, struct buffer *buffer, struct device *device)
 {
 	uint64_t bit = 1ULL << (device - call->process->devices);
-	struct mapping mapping = {buffer->va, buffer->object->size, 0, 0, buffer->object};
+	struct mapping mapping = {buffer->va, buffer->object->size, 0, 0, buffer->object, true};
 	int ret = 0;
 
 	if (!device->vm)

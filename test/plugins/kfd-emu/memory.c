@@ -180,7 +180,7 @@ int vm_unmap(struct emu *emu, struct vm *vm, uint64_t va, uint64_t size)
 void vm_unmap_object(struct emu *emu, struct vm *vm, const struct object *object)
 {
 	for (size_t i = vm->n; i-- > 0;)
-		if (vm->mappings[i].object == object)
+		if (vm->mappings[i].object == object && !vm->mappings[i].is_compute)
 			unmap_at(emu, vm, i);
 }
 

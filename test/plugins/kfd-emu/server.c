@@ -278,6 +278,7 @@ int main(int argc, char **argv)
 	server->emu.minor = KFD_MINOR;
 	server->emu.generation = 1;
 	server->emu.find_file = find_file;
+	server->emu.is_interrupted = is_interrupted;
 	server->kfd_memory = memfd_create("kfd-emu", MFD_CLOEXEC);
 	if (server->kfd_memory < 0 || ftruncate(server->kfd_memory, EMU_KFD_SIZE) < 0)
 		return 1;

@@ -54,7 +54,8 @@ void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, 
 void serve_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 		 struct fuse_file_info *info, unsigned int flags, const void *in, size_t in_size,
 		 size_t out_size);
-/* emu.find_file */
+/* emu.find_file, emu.is_interrupted */
 int find_file(struct emu *emu, const struct caller *caller, int fd, struct file **ret_file);
+bool is_interrupted(const struct call *call);
 
 #endif
