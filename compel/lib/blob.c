@@ -178,7 +178,7 @@ int compel_blob_load(struct compel_session *s, const struct compel_blob *blob,
 				   blob->name);
 	err = lay_out(s, blob, layout, &a);
 	if (err == 0)
-		err = session_thread_hijack(s, s->main_tid, &t);
+		err = session_thread_hijack(s, s->main_tid, s->options.main_regs, &t);
 	if (err < 0)
 		return err;
 	err = map_area(s, t, &a);

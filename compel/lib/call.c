@@ -71,14 +71,17 @@ static void set_out(const struct batch *b, unsigned int i, struct user_regs_stru
 static int set_all_out(const struct batch *b)
 {
 	for (unsigned int i = 0; i < b->count; i++) {
+		struct thread *t = b->threads[i];
 		struct user_regs_struct r;
 		int err;
 
 		set_out(b, i, &r);
-		err = session_thread_set(b->s, b->threads[i], &r);
+		err = session_thread_set(b->s, t, &r);
+		if (err == 0 && t->state == THREAD_OWN)
+			err = session_thread_block(b->s, t);
 		if (err < 0)
 			return err;
-		b->threads[i]->is_out = true;
+		t->is_out = true;
 	}
 	return 0;
 }
@@ -196,7 +199,7 @@ static int run_batch(struct batch *b, uint64_t function, struct compel_thread_ca
 	int err = rest_earlier(b->s), after;
 
 	for (unsigned int i = 0; i < b->count && err == 0; i++)
-		err = session_thread_hijack(b->s, calls[i].tid, &b->threads[i]);
+		err = session_thread_prepare(b->s, calls[i].tid, calls[i].regs, &b->threads[i]);
 	if (err == 0)
 		err = set_all_out(b);
 	if (err < 0)
@@ -257,7 +260,7 @@ int compel_call_threads(struct compel_session *s, uint64_t function,
 
 int compel_call(struct compel_session *s, pid_t tid, uint64_t function, uint64_t arg, long *ret)
 {
-	struct compel_thread_call call = {tid, arg, 0};
+	struct compel_thread_call call = {.tid = tid, .arg = arg};
 	int err = compel_call_threads(s, function, &call, 1);
 
 	if (err == 0)

@@ -52,6 +52,8 @@ void compel_arch_syscall_reissue(struct user_regs_struct *r);
 /* The segments take several calls, and most threads have none. */
 int session_regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs);
 
+int session_regs_copy(const struct compel_regs *regs, struct compel_regs **ret_regs);
+
 int session_regs_sigmask_set(pid_t tid, uint64_t mask);
 
 #endif

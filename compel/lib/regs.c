@@ -95,6 +95,21 @@ int session_regs_get_without_tls(pid_t tid, struct compel_regs **ret_regs)
 	return 0;
 }
 
+int session_regs_copy(const struct compel_regs *regs, struct compel_regs **ret_regs)
+{
+	_cleanup_(compel_regs_free_at) struct compel_regs *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *regs;
+	copy->fpu = malloc(regs->fpu_size);
+	if (!copy->fpu)
+		return -ENOMEM;
+	memcpy(copy->fpu, regs->fpu, regs->fpu_size);
+	*ret_regs = TAKE_PTR(copy);
+	return 0;
+}
+
 int compel_regs_get(pid_t tid, struct compel_regs **ret_regs)
 {
 	_cleanup_(compel_regs_free_at) struct compel_regs *regs = NULL;

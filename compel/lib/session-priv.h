@@ -108,7 +108,19 @@ int session_memory_write(pid_t pid, uint64_t to, const void *from, size_t size);
 
 /* thread.c */
 struct thread *session_thread_find(const struct compel_session *s, pid_t tid);
-int session_thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_thread);
+/* Where it is in the ordered array, or would be. */
+size_t session_thread_index(const struct compel_session *s, pid_t tid);
+/*
+ * Its way back is laid out; it has its own registers, unless it had been hijacked before. regs: as
+ * in struct compel_thread_call.
+ */
+int session_thread_prepare(struct compel_session *s, pid_t tid, const struct compel_regs *regs,
+			   struct thread **ret_thread);
+/* A prepared thread has been given registers that lead back. */
+int session_thread_block(struct compel_session *s, struct thread *t);
+/* The two, with registers of session_thread_rest() between. */
+int session_thread_hijack(struct compel_session *s, pid_t tid, const struct compel_regs *regs,
+			  struct thread **ret_thread);
 int session_thread_rest(struct compel_session *s, struct thread *t);
 int session_thread_set(struct compel_session *s, struct thread *t,
 		       const struct user_regs_struct *r);

@@ -112,7 +112,7 @@ int compel_syscall(struct compel_session *s, pid_t tid, long nr, const uint64_t 
 		if (err < 0)
 			return err;
 	}
-	err = session_thread_hijack(s, tid, &t);
+	err = session_thread_hijack(s, tid, tid == s->main_tid ? s->options.main_regs : NULL, &t);
 	if (err < 0)
 		return err;
 	link = session_thread_is_main(s, t) && s->area.size ? s->area.leave_link : t->final_link;
@@ -127,10 +127,8 @@ int compel_syscall(struct compel_session *s, pid_t tid, long nr, const uint64_t 
 /* Frees what session_thread_hijack() made. */
 static void forget_thread(struct compel_session *s, struct thread *t)
 {
-	size_t i = 0;
+	size_t i = session_thread_index(s, t->tid);
 
-	while (s->threads[i] != t)
-		i++;
 	/* The array's length decides when it grows; the hole is closed by the last ones moving up.
 	 */
 	for (; i + 1 < s->nr_threads; i++)
@@ -152,6 +150,20 @@ int compel_cure_thread(struct compel_session *s, pid_t tid)
 	err = session_thread_cure(s, t);
 	forget_thread(s, t);
 	return err;
+}
+
+int compel_cure_threads(struct compel_session *s, const struct compel_thread_call *calls,
+			unsigned int count)
+{
+	int first = 0;
+
+	/* The last ones first, whose places in the ordered array cost least to close. */
+	for (unsigned int i = count; i-- > 0;) {
+		int err = compel_cure_thread(s, calls[i].tid);
+
+		first = first ? first : err;
+	}
+	return first;
 }
 
 int compel_cure(struct compel_session *s)

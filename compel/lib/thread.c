@@ -48,8 +48,7 @@ bool session_thread_is_main(const struct compel_session *s, const struct thread 
 	return t->tid == s->main_tid;
 }
 
-/* Where tid is in the ordered array, or would be. */
-static size_t thread_index(const struct compel_session *s, pid_t tid)
+size_t session_thread_index(const struct compel_session *s, pid_t tid)
 {
 	size_t low = 0, high = s->nr_threads;
 
@@ -66,14 +65,14 @@ static size_t thread_index(const struct compel_session *s, pid_t tid)
 
 struct thread *session_thread_find(const struct compel_session *s, pid_t tid)
 {
-	size_t i = thread_index(s, tid);
+	size_t i = session_thread_index(s, tid);
 
 	return i < s->nr_threads && s->threads[i]->tid == tid ? s->threads[i] : NULL;
 }
 
 static int thread_add(struct compel_session *s, struct thread *t)
 {
-	size_t i = thread_index(s, t->tid);
+	size_t i = session_thread_index(s, t->tid);
 
 	if (is_power_of_two(s->nr_threads) || !s->nr_threads) {
 		struct thread **larger =
@@ -265,9 +264,11 @@ int session_thread_rest(struct compel_session *s, struct thread *t)
 	return session_thread_set(s, t, &r);
 }
 
-static int take_registers(struct compel_session *s, struct thread *t)
+static int take_registers(struct compel_session *s, struct thread *t,
+			  const struct compel_regs *known)
 {
-	int err = session_regs_get_without_tls(t->tid, &t->regs);
+	int err = known ? session_regs_copy(known, &t->regs)
+			: session_regs_get_without_tls(t->tid, &t->regs);
 
 	if (err < 0)
 		return session_say(s, COMPEL_ERROR, err, "thread %d: get registers", t->tid);
@@ -275,18 +276,20 @@ static int take_registers(struct compel_session *s, struct thread *t)
 		return session_say(s, COMPEL_ERROR, -ENOTSUP, "thread %d runs 32-bit code", t->tid);
 	abort_rseq(s, t);
 
-	err = prepare_way_back(s, t);
-	if (err < 0)
-		return err;
-	err = session_thread_rest(s, t);
-	if (err < 0)
-		return err;
+	return prepare_way_back(s, t);
+}
+
+int session_thread_block(struct compel_session *s, struct thread *t)
+{
+	int err;
+
 	t->state = THREAD_RESTING;
 	err = session_regs_sigmask_set(t->tid, all_signals);
 	return err < 0 ? session_say(s, COMPEL_ERROR, err, "thread %d: block signals", t->tid) : 0;
 }
 
-int session_thread_hijack(struct compel_session *s, pid_t tid, struct thread **ret_thread)
+int session_thread_prepare(struct compel_session *s, pid_t tid, const struct compel_regs *regs,
+			   struct thread **ret_thread)
 {
 	_cleanup_(session_thread_free_at) struct thread *t = session_thread_find(s, tid);
 	int err;
@@ -299,7 +302,7 @@ int session_thread_hijack(struct compel_session *s, pid_t tid, struct thread **r
 	if (!t)
 		return -ENOMEM;
 	t->tid = tid;
-	err = take_registers(s, t);
+	err = take_registers(s, t, regs);
 	if (err == 0)
 		err = thread_add(s, t);
 	if (err < 0) {
@@ -307,6 +310,23 @@ int session_thread_hijack(struct compel_session *s, pid_t tid, struct thread **r
 		return err;
 	}
 	*ret_thread = TAKE_PTR(t);
+	return 0;
+}
+
+int session_thread_hijack(struct compel_session *s, pid_t tid, const struct compel_regs *regs,
+			  struct thread **ret_thread)
+{
+	struct thread *t = NULL;
+	int err = session_thread_prepare(s, tid, regs, &t);
+
+	if (err == 0 && t->state == THREAD_OWN) {
+		err = session_thread_rest(s, t);
+		if (err == 0)
+			err = session_thread_block(s, t);
+	}
+	if (err < 0)
+		return err;
+	*ret_thread = t;
 	return 0;
 }
 

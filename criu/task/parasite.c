@@ -95,6 +95,7 @@ static int task_infect(struct cr *cr, struct task *task, struct compel_hint *hin
 		.log = on_message,
 		.log_opaque = cr,
 		.hint = hint,
+		.main_regs = task->threads[0].dump->regs,
 	};
 	const size_t n_threads = MIN(task->n_threads - 1, (size_t)THREADS_AT_ONCE);
 	const size_t n_slots = n_threads ? n_threads : 1;
@@ -135,10 +136,13 @@ static int ask_threads(struct cr *cr, struct task *task, size_t from, size_t n)
 		calls[i] = (struct compel_thread_call){
 			.tid = task->threads[from + i].host_tid,
 			.arg = raddr_add(at, i * sizeof(args[0])).value,
+			.regs = task->threads[from + i].dump->regs,
 		};
 	err = compel_call_threads(session, BLOB_PARASITE_parasite_thread, calls, (unsigned int)n);
 	if (err == 0)
 		err = compel_read(session, at, args, n * sizeof(args[0]));
+	if (err == 0)
+		err = compel_cure_threads(session, calls, (unsigned int)n);
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < n; i++) {

@@ -49,10 +49,34 @@ static void try_calls(struct compel_session *s, const struct threads *threads)
 		      ret == threads->tids[threads->count - 1] + 1,
 	      "call in one thread");
 	for (unsigned int i = 0; i < threads->count; i++)
-		calls[i] = (struct compel_thread_call){threads->tids[i], i, 0};
+		calls[i] = (struct compel_thread_call){.tid = threads->tids[i], .arg = i};
 	check(compel_call_threads(s, BLOB_TEST_test_tid, calls, threads->count) == 0, "calls");
 	for (unsigned int i = 0; i < threads->count; i++)
 		check(calls[i].ret == threads->tids[i] + i, "result of a call");
+}
+
+/* Threads that were given back at once, and come again with registers that we have read. */
+static void try_cured(struct compel_session *s, const struct threads *threads)
+{
+	struct compel_thread_call calls[VICTIM_THREADS_MAX];
+	struct compel_regs *regs[VICTIM_THREADS_MAX];
+	unsigned int n = 0;
+
+	/* Not the leader, in which the blob is. */
+	for (unsigned int i = 1; i < threads->count; i++) {
+		calls[n++] = (struct compel_thread_call){.tid = threads->tids[i], .arg = i};
+	}
+	check(compel_cure_threads(s, calls, n) == 0, "cure threads");
+	for (unsigned int i = 0; i < n; i++) {
+		check(compel_regs_get(calls[i].tid, &regs[i]) == 0, "registers");
+		calls[i].regs = regs[i];
+	}
+	check(compel_call_threads(s, BLOB_TEST_test_tid, calls, n) == 0, "calls of the cured");
+	for (unsigned int i = 0; i < n; i++)
+		compel_regs_free(regs[i]);
+	for (unsigned int i = 0; i < n; i++)
+		check(calls[i].ret == calls[i].tid + (long)calls[i].arg, "result of the cured");
+	check(compel_cure_threads(s, calls, n) == 0, "cure threads again");
 }
 
 static void try_rpc(struct compel_session *s)
@@ -100,6 +124,7 @@ void inject_once(pid_t pid, int flags)
 	try_syscalls(s, &threads);
 	check(compel_blob_load(s, &blob_test, &layout) == 0, "load");
 	try_calls(s, &threads);
+	try_cured(s, &threads);
 	check(compel_daemon_stop(s) == 0, "stop the loop");
 	try_syscalls(s, &threads);
 	try_rpc(s);

@@ -328,7 +328,8 @@ static void time_threads(const char *dir)
 		for (int n = 0; n < THREADS; n++) {
 			uint64_t args = compel_args_address(s).value;
 
-			calls[n] = (struct compel_thread_call){threads.tids[n], args + n * 64, 0};
+			calls[n] = (struct compel_thread_call){.tid = threads.tids[n],
+							       .arg = args + n * 64};
 		}
 		cpu[i] = cpu_ms();
 		t0 = now_ms();

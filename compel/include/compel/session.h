@@ -53,6 +53,9 @@ struct compel_options {
 	void *log_opaque;
 	pid_t main_tid; /* thread that maps things and runs the command loop; 0: the leader, pid */
 	const struct compel_hint *hint; /* where to look first; NULL: search all code */
+	/* Of the main thread, where the caller has read them with compel_regs_get() since it
+	 * stopped; the session's own are copied from them. NULL: they are read. */
+	const struct compel_regs *main_regs;
 	bool refuse_unsafe; /* fail with -ENOTSUP where a kill of this process would do harm */
 };
 
@@ -120,7 +123,8 @@ int compel_call(struct compel_session *s, pid_t tid, uint64_t function, uint64_t
 struct compel_thread_call {
 	pid_t tid;
 	uint64_t arg;
-	long ret; /* out */
+	long ret;                       /* out */
+	const struct compel_regs *regs; /* of this thread, as main_regs of the options */
 };
 
 /* The same in many threads at once, which costs each thread one stop. Fails as a whole. */
@@ -169,6 +173,10 @@ int compel_rpc_fd(const struct compel_session *s);
 /* Gives one thread its own registers and mask back, dead memory included. The main thread: only
  * when no blob is loaded. */
 int compel_cure_thread(struct compel_session *s, pid_t tid);
+/* The same for all of these; the first error counts. What calls left in slots of theirs need not be
+ * taken away when slots are used again. */
+int compel_cure_threads(struct compel_session *s, const struct compel_thread_call *calls,
+			unsigned int count);
 
 /* Undoes everything: command loop, area, registers of all threads. Doing it twice does no harm. */
 int compel_cure(struct compel_session *s);
