@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -209,9 +210,124 @@ def test_g02_doubly_claimed(family):
     text = family.dump(expect=1)
     check_refused(text, "recorder.a", "rival.a")
     refused(check_refused, text, "recorder.a", "other.c")
-    assert not family.calls(hook=("pre_dump.task", "dump_file"), event="enter")
-    check_closed(family.calls(), ("recorder", "rival"))
+    check_untouched(text, family.calls())
+    refused(check_untouched, text, [plugins.Entry({"hook": "pause.begin"})])
+    refused(check_untouched, text + " step freeze\n", family.calls())
     family.assert_goes_on()
+    told = family.dump("--dry-run", keep=(), expect=1)
+    check_refused(told, "recorder.a", "rival.a")
+    check_untouched(told, family.calls())
+
+
+def check_untouched(text, log):
+    """Nobody was paused, frozen or asked for anything but whose a file is."""
+    assert {entry.hook for entry in log} <= {"probe", "exit"}
+    steps = [line.split()[-1] for line in text.splitlines() if " step " in line]
+    assert "look" in steps and not {"pre-dump-scripts", "pause-devices", "freeze"} & set(steps), steps
+
+
+class Opener:
+    """A process that maps a file of the device, and opens and closes it when it is told to."""
+
+    CODE = """
+import fcntl, mmap, os, signal, struct, sys
+path, fds = sys.argv[1], []
+signal.signal(signal.SIGUSR1, lambda *_: fds.append(os.open(path, os.O_RDWR)))
+signal.signal(signal.SIGUSR2, lambda *_: os.close(fds.pop()))
+if sys.argv[2:]:
+    fd = os.open(path, os.O_RDWR)
+    buffer = bytearray(struct.pack("QQ", 4096, 0))
+    fcntl.ioctl(fd, int(sys.argv[2]), buffer)
+    memory = mmap.mmap(fd, 4096, offset=struct.unpack("QQ", buffer)[1])
+    # mmap keeps a duplicate.
+    os.closerange(3, 64)
+while True:
+    signal.pause()
+"""
+
+    def __init__(self, folder, device, node, *words):
+        self.folder, self.device, self.node = Path(folder), device, device.path / node
+        self.folder.mkdir()
+        self.plugins = plugins.Plugins(self.folder, device, "recorder", "rival")
+        self.images = Images(self.folder / "images")
+        self.process = subprocess.Popen([sys.executable, "-c", self.CODE, self.node, *words], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.pid = self.process.pid
+
+    def is_listening(self):
+        assert self.process.poll() is None
+        caught = int(Path(f"/proc/{self.pid}/status").read_text().partition("SigCgt:")[2].split()[0], 16)
+        return caught & 1 << signal.SIGUSR2 - 1 and status_of(self.pid)[0] == "S"
+
+    def __enter__(self):
+        host.wait_until(self.is_listening, "it listens")
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def is_open(self):
+        return str(self.node) in host.links(self.pid)
+
+    def tell(self, is_open):
+        self.process.send_signal(signal.SIGUSR1 if is_open else signal.SIGUSR2)
+        host.wait_until(lambda: self.is_open() == is_open, "it opens or closes")
+
+    def dump(self, do=None, **options):
+        """What do() changes while the tool stands still in the hook that is told to stop."""
+        self.plugins.forget()
+        command = [CRIU, "dump", "-t", self.pid, "-R", "-D", self.images.folder, "-W", self.images.work, "-v4", "-o", "dump.log",
+                   *self.plugins.options(**options)]
+        with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as tool:
+            try:
+                if do:
+                    host.wait_until(lambda: status_of(tool.pid)[0] == "T", "the tool stops in the hook")
+                    do()
+                    tool.send_signal(signal.SIGCONT)
+                status = tool.wait(60)
+            finally:
+                tool.kill()
+        return status, (self.images.work / "dump.log").read_text(errors="replace"), self.plugins.calls()
+
+
+def test_g02_doubly_claimed_mapping(place):
+    folder, device, _ = place
+    with Opener(tempfile.mktemp(dir=folder), device, "a2", str(plugins.BUFFER)) as opener:
+        assert not opener.is_open()
+        assert str(opener.node) in Path(f"/proc/{opener.pid}/maps").read_text()
+        status, text, log = opener.dump()
+    assert status == 1
+    check_refused(text, "mapping", "recorder.a", "rival.a")
+    check_untouched(text, log)
+
+
+def test_g02_opened_behind_the_look(place):
+    """It is looked for again when nothing can change any more; then all that was paused is resumed."""
+    folder, device, _ = place
+    with Opener(tempfile.mktemp(dir=folder), device, "a2") as opener:
+        status, text, log = opener.dump(lambda: opener.tell(True), fail="pause.task:stop")
+        assert status == 1
+        check_refused(text, "recorder.a", "rival.a")
+        refused(check_untouched, text, log)
+        check_closed(plugins.read_log(opener.plugins.log), ("recorder", "rival"))
+        host.wait_until(lambda: status_of(opener.pid) == ("S", 0), "it goes on")
+    device.assert_good()
+
+
+def test_g02_closed_while_looked_at(place):
+    """What two have claimed and what is no longer there is nothing."""
+    folder, device, _ = place
+    with Opener(tempfile.mktemp(dir=folder), device, "a2") as opener:
+        opener.tell(True)
+        status, text, log = opener.dump(lambda: opener.tell(False), fail="claims:stop", log_claims="yes")
+        assert status == 0, text[-3000:]
+        assert "was open and is not any more" in text
+        assert plugins.select(log, hook="claims", node="a2")
+        check_closed([e for e in plugins.read_log(opener.plugins.log) if e.hook != "claims"], ("recorder", "rival"))
+        host.wait_until(lambda: status_of(opener.pid) == ("S", 0), "it goes on")
+    device.assert_good()
 
 
 # ---- G3 ----

@@ -75,6 +75,18 @@ int devices_probe(struct cr *cr)
 	return err ? err : plugins_settle(cr);
 }
 
+int devices_look(struct cr *cr)
+{
+	_cleanup_free_ struct listed_task *list = NULL;
+	/* Next to always the matches of the classes rule it out. */
+	size_t n = plugins_may_dispute(cr) ? tree_listed(cr, &list) : 0;
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++)
+		err = files_look(cr, list[i].pid);
+	return err;
+}
+
 /* ---- outcomes ---- */
 
 static struct criu_outcome failed(const struct cr *cr)

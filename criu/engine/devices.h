@@ -12,6 +12,8 @@ struct cr;
 int devices_load(struct cr *cr);
 /* The tree is listed and runs. */
 int devices_probe(struct cr *cr);
+/* Refuses what two plugins claim, while nothing has been touched. */
+int devices_look(struct cr *cr);
 int devices_pause(struct cr *cr);
 /* Undo of devices_pause(): after the tree was let go. */
 void devices_unpause(struct cr *cr);

@@ -204,6 +204,7 @@ static const struct step dump_steps[] = {
 	{.name = "list", .run = tree_list},
 	{.name = "plugins", .run = devices_load},
 	{.name = "probe", .run = devices_probe},
+	{.name = "look", .run = devices_look},
 	{.name = "pre-dump-scripts", .run = pre_dump_scripts},
 	/* While every task runs: a device may need them all to become quiet. */
 	{.name = "pause-devices", .run = devices_pause, .undo = devices_unpause},
@@ -261,6 +262,7 @@ static const struct step dry_steps[] = {
 	{.name = "list", .run = tree_list},
 	{.name = "plugins", .run = devices_load},
 	{.name = "probe", .run = devices_probe},
+	{.name = "look", .run = devices_look},
 	{.name = "freeze", .run = tree_freeze, .undo = thaw, .done = thaw},
 	{.name = "collect", .run = dump_collect},
 	{.name = "ids", .run = kobj_ids_collect},

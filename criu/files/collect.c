@@ -270,6 +270,14 @@ static int link_facts(struct cr *cr, struct task *task, const char *name, struct
 	return 0;
 }
 
+uint32_t files_mapped_mode(const struct stat *link)
+{
+	/* The link has the permissions that the file was opened with. */
+	bool can_read = link->st_mode & S_IRUSR, can_write = link->st_mode & S_IWUSR;
+
+	return can_read && can_write ? O_RDWR : can_write ? O_WRONLY : O_RDONLY;
+}
+
 int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		   uint32_t *ret_id)
 {

@@ -29,6 +29,12 @@ struct fd_table {
 /* Lists the descriptors of a frozen task into task->fds (facts only). Any worker thread; no ptrace.
  */
 int files_collect_task(struct cr *cr, struct task *task);
+/*
+ * Before anything is touched: refuses a file or mapping of a running process that two classes of
+ * plugins claim (G2), where plugins_may_dispute(). What vanishes meanwhile, the process too, is
+ * nothing. 0 or -errno, logged.
+ */
+int files_look(struct cr *cr, pid_t pid);
 /* When all tasks are collected: finds shared descriptions, kinds, ids; runs the kinds' collect. */
 int files_collect(struct cr *cr);
 /*
@@ -46,6 +52,8 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
  */
 int files_claim_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		     struct plugin_class **ret_class, uint32_t *ret_id, struct stat *ret_st);
+/* How the file of a mapping was opened, from the lstat(2) of its link in map_files. */
+uint32_t files_mapped_mode(const struct stat *link);
 /* Shows plugins of the v0.2 interface the files that nobody else takes, in tree order. Refuses one
  * that none of them takes. */
 int files_dump_legacy(struct cr *cr);

@@ -18,17 +18,13 @@
 #include "task/task.h"
 #include "util/log.h"
 
-/* How the file was opened: the link in map_files has the permissions of that. */
 int mem_open_mode(struct cr *cr, struct task *task, const char *name, uint32_t *ret)
 {
-	bool can_read, can_write;
 	struct stat st;
 
 	if (fstatat(task_proc_fd(task), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return log_err(cr, -errno, "pid %d: look at %s", task->host_pid, name);
-	can_read = st.st_mode & S_IRUSR;
-	can_write = st.st_mode & S_IWUSR;
-	*ret = can_read && can_write ? O_RDWR : can_write ? O_WRONLY : O_RDONLY;
+	*ret = files_mapped_mode(&st);
 	return 0;
 }
 

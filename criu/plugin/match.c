@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "plugin/priv.h"
+#include "util/alloc.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/str.h"
@@ -122,6 +124,74 @@ static int choose(struct cr *cr, struct plugin_class *const *claimants, size_t n
 		   claimants[0]->decl->name, claimants[1]->decl->name);
 	log_remedy(cr, "unload one of the plugins, or have one class override the other");
 	return -EEXIST;
+}
+
+/* As matches(), of a path alone: what else there is to know may be as it likes. */
+static bool may_match(struct cr *cr, const struct criu_match *match, const char *path)
+{
+	const struct criu_candidate candidate = {.path = path};
+
+	switch (match->kind) {
+	case CRIU_MATCH_DRIVER:
+	case CRIU_MATCH_DEVICE:
+		return *path == '/';
+	case CRIU_MATCH_FDINFO:
+		return true;
+	case CRIU_MATCH_PATH:
+	case CRIU_MATCH_LINK:
+		break;
+	}
+	return matches(cr, match, &candidate);
+}
+
+static bool may_claim(struct cr *cr, const struct plugin_class *class, const char *path)
+{
+	for (size_t i = 0; i < class->decl->n_matches; i++)
+		if (may_match(cr, &class->decl->matches[i], path))
+			return true;
+	return false;
+}
+
+bool plugins_may_dispute_path(struct cr *cr, const char *path)
+{
+	struct plugin *plugin;
+	size_t n = 0;
+
+	plugins_for_each (plugin, cr->plugins)
+		for (size_t i = 0; plugin_is_active(plugin) && i < plugin->decl.n_classes; i++)
+			n += may_claim(cr, &plugin->classes[i], path);
+	return n > 1;
+}
+
+static bool may_meet(struct cr *cr, const struct criu_class *one, const struct criu_class *two)
+{
+	for (size_t i = 0; i < one->n_matches; i++)
+		for (size_t j = 0; j < two->n_matches; j++)
+			if (matches_may_meet(cr, &one->matches[i], &two->matches[j]))
+				return true;
+	return false;
+}
+
+bool plugins_may_dispute(struct cr *cr)
+{
+	_cleanup_free_ const struct criu_class **classes = NULL;
+	size_t n = 0, capacity = 0;
+	struct plugin *plugin;
+
+	if (!cr->plugins || !cr->plugins->n_contract)
+		return false;
+	plugins_for_each (plugin, cr->plugins) {
+		for (size_t i = 0; plugin_is_active(plugin) && i < plugin->decl.n_classes; i++) {
+			const struct criu_class *class = plugin->classes[i].decl;
+
+			for (size_t j = 0; j < n; j++)
+				if (may_meet(cr, classes[j], class))
+					return true;
+			classes = array_grow(classes, &capacity, n + 1, sizeof(*classes));
+			classes[n++] = class;
+		}
+	}
+	return false;
 }
 
 int plugins_claim(struct cr *cr, const struct criu_candidate *candidate, struct plugin_class **ret)

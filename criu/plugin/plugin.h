@@ -83,6 +83,10 @@ int plugins_probe(struct cr *cr);
  * none overrides the other (G2). With an empty set of plugins this costs a comparison.
  */
 int plugins_claim(struct cr *cr, const struct criu_candidate *candidate, struct plugin_class **ret);
+/* Is there anything that two classes may both claim? And may they what has this path, or text of
+ * its link? Where the answer is no, they cannot. */
+bool plugins_may_dispute(struct cr *cr);
+bool plugins_may_dispute_path(struct cr *cr, const char *path);
 /* The class of that name of an active plugin, or NULL. */
 struct plugin_class *plugins_find_class(const struct cr *cr, const char *name);
 const char *plugin_class_name(const struct plugin_class *class);

@@ -170,6 +170,9 @@ int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl
 /* --- elf.c --- */
 /* Why a file cannot be a plugin, or NULL: then the dynamic linker may look at it. */
 const char *plugin_file_problem(const char *path);
+/* --- disjoint.c --- */
+/* False only if there can be no file that both match. */
+bool matches_may_meet(struct cr *cr, const struct criu_match *one, const struct criu_match *two);
 /* --- options.c --- */
 int plugin_options_read(struct cr *cr);
 /* --- needs.c --- */

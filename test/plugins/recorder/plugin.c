@@ -81,6 +81,11 @@ static int recorder_claims(struct criu_call *call, const struct criu_candidate *
 	return entry.hook ? leave(&entry, result) : result;
 }
 
+/* Exactly these, so that it is plain that no node is of two classes. */
+#define NODES(letter_)                                                                           \
+	CRIU_PATH("*/fakedev*/" letter_ "[0-9]"), CRIU_PATH("*/fakedev*/" letter_ "[0-9][0-9]"), \
+		CRIU_PATH("*/fakedev*/" letter_ "[0-9][0-9][0-9]")
+
 #if defined(RECORDER_OTHER)
 #define NAME "other"
 #undef RECORDER_RULES
@@ -89,11 +94,11 @@ static int recorder_claims(struct criu_call *call, const struct criu_candidate *
 #else
 #define RECORDER_RULES RULES_OTHER
 #endif
-static const struct criu_match matches_c[] = {CRIU_PATH("*/fakedev*/c[0-9]*")};
+static const struct criu_match matches_c[] = {NODES("c")};
 static const struct criu_class classes[] = {
 	{.name = "other.c",
 	 .matches = matches_c,
-	 .n_matches = 1,
+	 .n_matches = 3,
 	 .claims = recorder_claims,
 	 .flags = RECORDER_FLAGS},
 };
@@ -102,7 +107,7 @@ static const struct criu_barrier barriers[] = {{"meet", "other.c"}};
 #define NAME "rival"
 #undef RECORDER_RULES
 #define RECORDER_RULES RULES_NONE
-static const struct criu_match matches_a[] = {CRIU_PATH("*/fakedev*/a[0-9]*")};
+static const struct criu_match matches_a[] = {NODES("a")};
 #ifdef RECORDER_OVERRIDES
 static const char *const overridden[] = {"recorder.a", NULL};
 #else
@@ -111,7 +116,7 @@ static const char *const overridden[] = {"recorder.a", NULL};
 static const struct criu_class classes[] = {
 	{.name = "rival.a",
 	 .matches = matches_a,
-	 .n_matches = 1,
+	 .n_matches = 3,
 	 .claims = recorder_claims,
 	 .overrides = overridden,
 	 .flags = RECORDER_FLAGS},
@@ -119,17 +124,17 @@ static const struct criu_class classes[] = {
 static const struct criu_barrier barriers[] = {{"meet", "rival.a"}};
 #else
 #define NAME "recorder"
-static const struct criu_match matches_a[] = {CRIU_PATH("*/fakedev*/a[0-9]*")};
-static const struct criu_match matches_b[] = {CRIU_PATH("*/fakedev*/b[0-9]*")};
+static const struct criu_match matches_a[] = {NODES("a")};
+static const struct criu_match matches_b[] = {NODES("b")};
 static const struct criu_class classes[] = {
 	{.name = "recorder.a",
 	 .matches = matches_a,
-	 .n_matches = 1,
+	 .n_matches = 3,
 	 .claims = recorder_claims,
 	 .flags = RECORDER_FLAGS},
 	{.name = "recorder.b",
 	 .matches = matches_b,
-	 .n_matches = 1,
+	 .n_matches = 3,
 	 .claims = recorder_claims,
 	 .flags = RECORDER_FLAGS},
 };
