@@ -137,6 +137,8 @@ static int begin_access(struct call *call, size_t *size, off_t offset, struct ob
 	fault = object ? fault_strike(call->emu, call->name, "renderD", "short") : NULL;
 	if (fault)
 		*size /= 2;
+	if (object && object_is_busy(call, object))
+		call->wrong = "busy";
 	if (object)
 		*ret_object = object_get(object);
 	call_note(call, " bo=%u at=%llu size=%zu", object ? object->number : 0,

@@ -97,6 +97,7 @@ static int restore_bos(struct stream *stream, const struct kfd_criu *arg)
 	struct call *call = stream->call;
 	struct kfd_criu_bo *bos = calloc(arg->n_bos + 1ULL, sizeof(*bos));
 	struct kfd_private_bo *secrets = calloc(arg->n_bos + 1ULL, sizeof(*secrets));
+	const struct fault *fault = fault_strike(call->emu, "restore", "kfd", "no-dmabuf");
 	int ret = bos && secrets ? 0 : -ENOMEM;
 
 	call->process->is_blocking_mmu = true;
@@ -104,8 +105,11 @@ static int restore_bos(struct stream *stream, const struct kfd_criu *arg)
 		ret = copy_from_caller(call, arg->bos, bos, arg->n_bos * sizeof(*bos));
 	if (ret == 0)
 		ret = stream_read(stream, secrets, arg->n_bos * sizeof(*secrets));
-	for (uint32_t i = 0; ret == 0 && i < arg->n_bos; i++)
+	for (uint32_t i = 0; ret == 0 && i < arg->n_bos; i++) {
 		ret = restore_bo(call, &bos[i], &secrets[i]);
+		if (fault && bos[i].dmabuf_fd != KFD_NO_FD)
+			bos[i].dmabuf_fd += 1 << 20;
+	}
 	if (ret == 0)
 		ret = copy_to_caller(call, arg->bos, bos, arg->n_bos * sizeof(*bos));
 	free(bos);
@@ -287,6 +291,19 @@ static bool has_missing_pages(struct process *process)
 	return false;
 }
 
+/* drm_vma_manager.c, drm_vma_node_is_allowed(): by a handle, or as a buffer of kfd. A driver looks
+ * at the very file that is mapped; from here, only the process can be seen. */
+static bool is_allowed(struct emu *emu, const struct process *process, const struct object *object)
+{
+	if (process_has(process, object))
+		return true;
+	for (const struct file *file = emu->files; file; file = file->next)
+		for (uint32_t i = 0; file->gpu == object->gpu && i < file->n_gems; i++)
+			if (file->gems[i].object == object)
+				return true;
+	return false;
+}
+
 /* A mapping of a render node must lie in a buffer that is there. */
 static bool has_stale_mapping(struct emu *emu, const struct process *process)
 {
@@ -299,12 +316,15 @@ static bool has_stale_mapping(struct emu *emu, const struct process *process)
 	while (maps && !is_stale && fgets(line, sizeof(line), maps)) {
 		const char *name = strstr(line, "/dri/renderD");
 		unsigned long long start, end, offset;
+		const struct object *object = NULL;
 
 		if (!name || sscanf(line, "%llx-%llx %*s %llx", &start, &end, &offset) != 3)
 			continue;
 		for (unsigned int i = 0; i < emu->n_gpus; i++)
 			if (emu->gpus[i].minor == (unsigned int)atoi(name + 12))
-				is_stale |= !object_at(emu, &emu->gpus[i], offset);
+				object = object_at(emu, &emu->gpus[i], offset);
+		is_stale = !object || object->offset + object->size - offset < end - start ||
+			   !is_allowed(emu, process, object);
 	}
 	if (maps)
 		fclose(maps);

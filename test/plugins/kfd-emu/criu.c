@@ -65,7 +65,7 @@ static void count_objects(const struct process *process, struct kfd_criu *arg)
 	arg->private_size = size;
 }
 
-/* criu_process_info(): evicts once, however often it is asked. */
+/* criu_process_info(): evicts once, however often it is asked; older kernels did it each time. */
 static int run_process_info(struct call *call)
 {
 	struct kfd_criu *arg = (void *)call->data;
@@ -75,7 +75,7 @@ static int run_process_info(struct call *call)
 
 	if (!process->n_devices)
 		return -ENODEV;
-	if (!process->is_paused)
+	if (!process->is_paused || call->emu->is_evicting_each)
 		process_evict(process);
 	process->is_paused = true;
 	n = status_pids(process->pid, pids, 32);
@@ -148,6 +148,8 @@ static int checkpoint_bos(struct stream *stream, const struct kfd_criu *arg)
 	struct process *process = stream->call->process;
 	struct kfd_criu_bo *bos = calloc(arg->n_bos + 1, sizeof(*bos));
 	struct kfd_private_bo *secrets = calloc(arg->n_bos + 1, sizeof(*secrets));
+	const struct fault *fault =
+		fault_strike(stream->call->emu, "checkpoint", "kfd", "no-dmabuf");
 	uint32_t n = 0;
 	int ret = bos && secrets ? 0 : -ENOMEM;
 
@@ -157,6 +159,8 @@ static int checkpoint_bos(struct stream *stream, const struct kfd_criu *arg)
 		for (uint32_t j = 0; j < device->n_buffers; j++)
 			if (is_saved(device->buffers[j])) {
 				describe_bo(process, device, j, &bos[n], &secrets[n]);
+				if (fault && bos[n].dmabuf_fd != KFD_NO_FD)
+					bos[n].dmabuf_fd += 1 << 20;
 				n++;
 			}
 	}

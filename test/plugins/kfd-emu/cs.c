@@ -88,6 +88,8 @@ static int add_copy(struct call *call, struct work *work, const uint32_t *words)
 		call->wrong = "vm-fault";
 		return -EFAULT;
 	}
+	if (object_is_busy(call, copy.from.object) || object_is_busy(call, copy.to.object))
+		call->wrong = "busy";
 	copies = realloc(work->copies, (work->n + 1) * sizeof(copy));
 	if (!copies)
 		return -ENOMEM;

@@ -123,7 +123,11 @@ static int run_gem_mmap(struct call *call)
 		call->wrong = "foreign-mmap";
 		return -EPERM;
 	}
+	if (object_is_busy(call, gem->object))
+		call->wrong = "busy";
 	arg->out.addr_ptr = gem->object->offset;
+	if (fault_strike(call->emu, "gem_mmap", "renderD", "bad-offset"))
+		arg->out.addr_ptr = EMU_MEMORY_SIZE;
 	return 0;
 }
 

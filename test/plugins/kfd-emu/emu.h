@@ -21,6 +21,8 @@ enum { EMU_PAGE = 4096, EMU_CPUS_MAX = 8, EMU_RENDER_MINOR = 128 };
 
 /* All nodes are that large, always: what is mapped beyond the end of a file could not be used. */
 #define EMU_NODE_SIZE (1ULL << 50)
+/* There is no page beyond that, though it can be mapped. */
+#define EMU_MEMORY_SIZE (EMU_NODE_SIZE - (1ULL << 40))
 /* The offsets of /dev/kfd are larger; those with bit 63 cannot be had here. */
 #define EMU_KFD_SIZE (INT64_MAX & ~0xfffLL)
 /* kfd_flat_memory.c, SVM_USER_BASE and AMDGPU_VA_RESERVED_BOTTOM: below are the trap handler's. */
@@ -53,6 +55,7 @@ struct object {
 	uint64_t flags, alignment;
 	uint64_t user_address; /* in the memory of user_pid; 0: not a userptr */
 	pid_t user_pid;
+	struct process *owner; /* of kfd, that made it and is there; its queues may write to it */
 	bool is_exported;
 };
 
@@ -210,7 +213,7 @@ struct emu {
 	uint64_t generation; /* of all that buffers are mapped to */
 	/* Settings, by commands. */
 	unsigned int tick_us;
-	bool may_change_handle;
+	bool may_change_handle, is_evicting_each;
 	uint32_t minor; /* of the version of kfd */
 	/* Events. */
 	char *log;
@@ -284,6 +287,8 @@ struct gpu *gpu_by_id(struct emu *emu, uint32_t id);
 /* Buffers by handle; wanted -1: the lowest free. The handle or -ENOMEM. */
 int buffer_insert(struct device *device, struct buffer *buffer, int wanted);
 struct buffer *buffer_by_handle(struct device *device, uint64_t handle);
+/* As a buffer, its own or imported. */
+bool process_has(const struct process *process, const struct object *object);
 void buffer_free(struct emu *emu, struct process *process, struct buffer *buffer);
 /* A numeric field of /proc/TID/status, base 10 or 16; -1 if it cannot be had. */
 long long status_field(pid_t tid, const char *name, int base);
@@ -295,6 +300,8 @@ uint64_t process_start(pid_t pid);
 
 struct queue *queue_by_id(struct process *process, uint32_t id);
 void queue_free(struct emu *emu, struct process *process, struct queue *queue);
+/* Whether queues of who made it run, and somebody else reads it: what he gets is torn. */
+bool object_is_busy(const struct call *call, const struct object *object);
 void process_evict(struct process *process);
 void process_unevict(struct process *process);
 /* One step of all that runs. Takes the lock. */

@@ -3,27 +3,29 @@
  * Commands that are written to "control", one a write:
  *
  *	fault OP KIND [node=NODE] [after=N] [times=N]
- *	clear		no faults any more; what hangs goes on
- *	forget		empties the log and its counts
- *	tick US		pause between two steps of what runs (1000)
+ *	clear			no faults any more; what hangs goes on
+ *	forget			empties the log and its counts
+ *	tick US			pause between two steps of what runs (1000)
  *	change-handle 0|1	whether GEM_CHANGE_HANDLE is let through (0)
- *	minor N		of the version of kfd
+ *	evict-each 0|1		whether each PROCESS_INFO evicts, as older kernels do (0)
+ *	minor N			of the version of kfd
  *
- * OP: open, release, read, write, or an operation as the log names it; '*' is each of them. NODE:
- *kfd, renderD128, dmabuf. KIND:
+ * OP: open, release, read, write, or an operation as the log names it; '*' is each of them.
+ * NODE: kfd, renderD128, dmabuf. after: lets N pass first; times: strikes N, then no more; 0, as
+ * without: always. KIND:
  *
  *	error:ERRNO	a number
  *	hang		until "clear", or until the caller gets a signal
  *	hang-hard	until "clear"; the caller cannot even be killed
  *	delay:MS
+ *	kill:SIGNAL	sends it to the caller
  *	done:ERRNO	does it, then fails with that error
  *	short		of read: only half of what was asked for
- *	unsignalled	of cs: its fence never signals
+ *	unsignalled	of cs: its fence never signals, nothing is copied
+ *	bad-offset	of gem_mmap: what is mapped there has no pages
+ *	no-dmabuf	of checkpoint, restore: dma-bufs that are not there
  *	gpu-id:ID	of checkpoint: the real id that is told
  *	more-devices	of process_info: one more than there are
- *	kill:SIGNAL	sends it to the caller
- *
- * after: lets N pass first; times: strikes N, then no more; 0, as without: always.
  */
 #include "emu.h"
 
@@ -44,9 +46,9 @@ static void faults_clear(struct emu *emu)
 
 static int parse_kind(struct fault *fault, const char *text)
 {
-	static const char *const kinds[] = {"error",  "hang",        "hang-hard", "delay",
-					    "done",   "short",       "kill",      "unsignalled",
-					    "gpu-id", "more-devices"};
+	static const char *const kinds[] = {"error",  "hang",         "hang-hard",  "delay",
+					    "done",   "short",        "kill",       "unsignalled",
+					    "gpu-id", "more-devices", "bad-offset", "no-dmabuf"};
 	const char *colon = strchr(text, ':');
 	size_t length = colon ? (size_t)(colon - text) : strlen(text);
 
@@ -94,6 +96,8 @@ int command_run(struct emu *emu, const char *text)
 		emu->tick_us = number;
 	} else if (sscanf(words, "change-handle %u", &number) == 1) {
 		emu->may_change_handle = number != 0;
+	} else if (sscanf(words, "evict-each %u", &number) == 1) {
+		emu->is_evicting_each = number != 0;
 	} else if (sscanf(words, "minor %u", &number) == 1) {
 		emu->minor = number;
 	} else if (strncmp(words, "clear", 5) == 0) {

@@ -110,6 +110,7 @@ int buffer_new(struct call *call, struct device *device, const struct buffer *wa
 		free(buffer);
 		return -ENOMEM;
 	}
+	buffer->object->owner = call->process;
 	if (!domain && (wanted->flags & KFD_USERPTR)) {
 		buffer->object->user_address = user_address;
 		buffer->object->user_pid = call->process->pid;

@@ -2,10 +2,10 @@
 /*
  * What the emulator tells: the log, a line for each operation,
  *
- *	seq=7 op=checkpoint node=kfd tid=812 pid=812 role=tracer owner=804 file=3 devices=1 result=0
+ *	seq=7 op=checkpoint node=kfd tid=812 pid=812 role=tracer owner=804 file=3 devices=1 ...
  *
- * with wrong=RULE where a rule was broken and fault=KIND where a fault struck, lines without tid
- *for what happens by itself; and the state of it all.
+ * with wrong=RULE where a rule was broken and fault=KIND where a fault struck, and lines without a
+ * tid for what happens by itself; and the state of it all.
  */
 #include "emu.h"
 

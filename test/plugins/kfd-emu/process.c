@@ -183,6 +183,16 @@ struct buffer *buffer_by_handle(struct device *device, uint64_t handle)
 	return at < device->n_buffers ? device->buffers[at] : NULL;
 }
 
+bool process_has(const struct process *process, const struct object *object)
+{
+	for (uint32_t i = 0; i < process->n_devices; i++)
+		for (uint32_t j = 0; j < process->devices[i].n_buffers; j++)
+			if (process->devices[i].buffers[j] &&
+			    process->devices[i].buffers[j]->object == object)
+				return true;
+	return false;
+}
+
 void buffer_free(struct emu *emu, struct process *process, struct buffer *buffer)
 {
 	for (uint32_t i = 0; i < process->n_devices; i++) {
@@ -194,6 +204,8 @@ void buffer_free(struct emu *emu, struct process *process, struct buffer *buffer
 			if (device->buffers[j] == buffer)
 				device->buffers[j] = NULL;
 	}
+	if (buffer->object->owner == process)
+		buffer->object->owner = NULL;
 	object_put(emu, buffer->object);
 	free(buffer);
 }
@@ -209,6 +221,8 @@ static void free_device(struct emu *emu, struct process *process, struct device 
 			if (process->devices[j].vm && (buffer->mapped & (1ULL << j)))
 				vm_unmap(emu, &process->devices[j].vm->vm, buffer->va,
 					 buffer->object->size);
+		if (buffer->object->owner == process)
+			buffer->object->owner = NULL;
 		object_put(emu, buffer->object);
 		free(buffer);
 	}

@@ -42,6 +42,23 @@ void queue_free(struct emu *emu, struct process *process, struct queue *queue)
 	free(queue);
 }
 
+bool object_is_busy(const struct call *call, const struct object *object)
+{
+	const struct process *owner = object->owner;
+	bool is_running = false;
+
+	if (!owner || owner->pid == call->caller->pid)
+		return false;
+	for (const struct queue *queue = owner->queues; queue; queue = queue->next)
+		is_running |= !queue->device->evicted && !queue->is_stuck;
+	/* Who shares it knows what is written there. */
+	for (struct process *process = call->emu->processes; is_running && process;
+	     process = process->next)
+		if (process->pid == call->caller->pid && process_has(process, object))
+			return false;
+	return is_running;
+}
+
 void process_evict(struct process *process)
 {
 	for (uint32_t i = 0; i < process->n_devices; i++)

@@ -78,7 +78,7 @@ static int make_gpus(struct emu *emu, unsigned int n)
 		/* Offsets of two GPUs, or of two runs, are not the same. */
 		gpu->next_offset = (1ULL << 32) + ((uint64_t)getpid() << 24) + ((uint64_t)i << 43);
 		gpu->memory = memfd_create("kfd-emu", MFD_CLOEXEC);
-		if (gpu->memory < 0 || ftruncate(gpu->memory, (off_t)EMU_NODE_SIZE) < 0)
+		if (gpu->memory < 0 || ftruncate(gpu->memory, (off_t)EMU_MEMORY_SIZE) < 0)
 			return -1;
 	}
 	return 0;

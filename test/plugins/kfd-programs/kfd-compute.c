@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kfd-compute FOLDER ROOT [gpus=N] [buffers=N] [size=BYTES] [queues=0|1] [threads=N]: one process
- *with kfd and the render node of each GPU, that works until it is told to check itself.
+ * kfd-compute FOLDER ROOT [gpus=N] [buffers=N] [size=BYTES] [queues=0|1] [threads=N]
  *
- *	buffers		of each kind on each GPU: VRAM, GTT, memory of the process, VRAM no CPU has
- *mapped; and one doorbell; each mapped to all GPUs. None: none at all, and no queue.
- *	queues		one on each GPU, in all buffers of all GPUs that a CPU has mapped
- *	threads		that look at the buffers meanwhile
+ * One process with kfd and the render node of each GPU, that works until it is told to check.
+ *
+ *	buffers	of each kind on each GPU: VRAM, GTT, memory of the process, VRAM that no CPU
+ *		has mapped (16 at most); every second one is mapped to all GPUs; and one
+ *		doorbell. 0: none at all, and no queue.
+ *	queues	one on each GPU, in the buffers there that a CPU has mapped
+ *	threads	that look at the buffers meanwhile
  *
  * It has an event that is signaled, one that is not, and one on which a thread waits.
  */
@@ -16,7 +18,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-enum { KINDS = 4, BUFFERS_MAX = 20000, THREADS_MAX = 8 };
+enum { KINDS = 4, THREADS_MAX = 8, HIDDEN_MAX = 16 };
 
 static const enum client_kind kinds[KINDS] = {CLIENT_VRAM, CLIENT_GTT, CLIENT_USERPTR,
 					      CLIENT_HIDDEN};
@@ -58,6 +60,13 @@ static void parse(struct settings *set, int argc, char **argv)
 		set->queues = 0;
 }
 
+/* Of hidden ones there are a few only: to look at one takes many calls. */
+static enum client_kind kind_of(unsigned int i)
+{
+	return kinds[i % KINDS] == CLIENT_HIDDEN && i >= HIDDEN_MAX * KINDS ? CLIENT_VRAM
+									    : kinds[i % KINDS];
+}
+
 static void make_buffers(struct compute *compute)
 {
 	const struct settings *set = &compute->set;
@@ -69,9 +78,8 @@ static void make_buffers(struct compute *compute)
 			unsigned int n = compute->n_buffers++;
 			struct client_buffer *buffer = &compute->buffers[n];
 
-			crtest_must(client_alloc(&compute->client, buffer, kinds[i % KINDS], gpu,
+			crtest_must(client_alloc(&compute->client, buffer, kind_of(i), gpu,
 						 set->size, n + 1));
-			/* The kernel would not tell two that touch from one. */
 			if (i % 2 && set->gpus > 1)
 				crtest_must(client_map_all(buffer));
 		}
@@ -81,7 +89,7 @@ static void make_buffers(struct compute *compute)
 	}
 }
 
-/* A queue has words of its own in a buffer: each buffer has one queue, of any GPU. */
+/* Each has words of its own in the buffers of its GPU. */
 static void make_queues(struct compute *compute)
 {
 	unsigned int gpus = compute->set.gpus;
@@ -90,16 +98,9 @@ static void make_queues(struct compute *compute)
 		struct client_buffer *places[PROGRAM_PLACES_MAX / 2];
 		unsigned int n = 0;
 
-		for (unsigned int i = gpu; i < compute->n_buffers && n < PROGRAM_PLACES_MAX / 2;
-		     i++) {
-			struct client_buffer *buffer = &compute->buffers[i];
-
-			if (!buffer->map || buffer->has_places)
-				continue;
-			/* Every second one of what all GPUs can reach is left to the others. */
-			if (buffer->gpu == gpu)
-				places[n++] = buffer;
-		}
+		for (unsigned int i = 0; i < compute->n_buffers && n < PROGRAM_PLACES_MAX / 2; i++)
+			if (compute->buffers[i].map && compute->buffers[i].gpu == gpu)
+				places[n++] = &compute->buffers[i];
 		crtest_must(client_run(&compute->client, &compute->queues[gpu], gpu, places, n));
 	}
 }
