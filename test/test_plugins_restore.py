@@ -579,13 +579,13 @@ def refused_image(tree, images, *words):
     assert not [e for e in tree.calls() if e.hook not in ("probe", "exit")], "something was begun"
 
 def edit(images, change):
-    path = images.folder / "plugins"
+    path = images.folder / "plugins.img"
     data = json.loads(subprocess.run([CRIT, "decode", "-i", path], capture_output=True, check=True).stdout)
     data["entries"] = change(data["entries"])
     subprocess.run([CRIT, "encode", "-o", path], input=json.dumps(data).encode(), check=True)
 
 def test_image_truncated(mixed, copy):
-    path = copy.folder / "plugins"
+    path = copy.folder / "plugins.img"
     data = path.read_bytes()
     step = 1 if ALL else max(1, len(data) // 12)
     for size in range(0, len(data) - 1, step):
@@ -593,7 +593,7 @@ def test_image_truncated(mixed, copy):
         refused_image(mixed, copy)
 
 def test_image_without_a_file_of_it(mixed, copy):
-    (copy.folder / "plugins").unlink()
+    (copy.folder / "plugins.img").unlink()
     refused_image(mixed, copy)
 
 @pytest.mark.parametrize("kind", ["plugin", "file", "mapping", "data"])
@@ -624,14 +624,14 @@ def test_image_with_what_is_not_there(mixed, copy, kind, key, value, said):
 
 def test_image_twice(mixed, copy):
     for kind in ("file", "mapping", "plugin"):
-        saved = (copy.folder / "plugins").read_bytes()
+        saved = (copy.folder / "plugins.img").read_bytes()
         edit(copy, lambda entries, k=kind: entries + [next(e for e in entries if k in e)])
         refused_image(mixed, copy, "twice")
-        (copy.folder / "plugins").write_bytes(saved)
+        (copy.folder / "plugins.img").write_bytes(saved)
 
 def test_image_flipped(mixed, copy):
     """Every byte: refused before anything exists, or refused by the plugin, or restored; no crash, nothing left."""
-    path = copy.folder / "plugins"
+    path = copy.folder / "plugins.img"
     data = path.read_bytes()
     for at in range(0, len(data), 1 if ALL else len(data) // 15):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1:])
@@ -657,7 +657,7 @@ def test_plugin_that_owns_nothing_is_not_needed(place):
     folder, device, victims = place
     tree = Tree(folder / "none", device, victims, "paths", "/dev/null", use=("recorder", "other"))
     assert not inventory(tree).get("plugins")
-    assert not (tree.images.folder / "plugins").exists()
+    assert not (tree.images.folder / "plugins.img").exists()
     tree.restore(use=())
     assert not tree.calls()
     tree.victim.verify()

@@ -108,16 +108,24 @@ void image_dir_free(struct image_dir *dir)
 
 int image_dir_open_file(struct image_dir *dir, const char *name, bool is_write)
 {
+	struct stat st;
 	int fd;
 
 	if (dir->opener)
 		return dir->opener(dir->opener_context, name, is_write);
-	if (is_write)
-		fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-			    0644);
-	else
+	if (!is_write) {
 		fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+		return fd < 0 ? -errno : fd;
+	}
+	fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	/* Somebody's fifo or device, which remove_stale() has left alone. */
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -EEXIST;
+	}
+	return fd;
 }
 
 /*
@@ -148,6 +156,15 @@ static bool is_stale(const struct image_dir *dir, const char *name)
 	}
 }
 
+/* What is neither a file nor a link was not made by a dump: a folder "plugins", say. */
+static bool is_foreign(const struct image_dir *dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
+	       !S_ISLNK(st.st_mode);
+}
+
 static int remove_stale(struct image_dir *dir)
 {
 	_cleanup_closedir_ DIR *stream = NULL;
@@ -167,7 +184,7 @@ static int remove_stale(struct image_dir *dir)
 		return image_dir_fail(dir, err, "image directory: list");
 	}
 	while ((entry = readdir(stream))) {
-		if (!is_stale(dir, entry->d_name))
+		if (!is_stale(dir, entry->d_name) || is_foreign(dir, entry->d_name))
 			continue;
 		if (unlinkat(dir->fd, entry->d_name, 0) < 0 && errno != ENOENT)
 			return image_dir_fail(dir, -errno, "%s: remove that of an older dump",
@@ -329,7 +346,8 @@ void image_dir_abort(struct image_dir *dir)
 	if (dir->has_parent_link)
 		unlinkat(dir->fd, PARENT_NAME, 0);
 	for (size_t i = 0; i < dir->n_written; i++) {
-		unlinkat(dir->fd, dir->written[i].digest.name, 0);
+		if (!is_foreign(dir, dir->written[i].digest.name))
+			unlinkat(dir->fd, dir->written[i].digest.name, 0);
 		digest_release(&dir->written[i].digest);
 	}
 	dir->n_written = dir->room_written = 0;

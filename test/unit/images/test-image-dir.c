@@ -89,6 +89,39 @@ static void test_inventory_comes_last(void **state)
 	image_message_free(read);
 }
 
+/* What no dump has made stays, and is not written into: an image of that name cannot be made. */
+static void test_foreign_names(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_image_dir_ struct image_dir *dir = NULL;
+	InventoryEntry inventory = some_inventory();
+	FsEntry fs = FS_ENTRY__INIT;
+
+	fixture_empty(f);
+	assert_int_equal(mkdirat(f->fd, "plugins.img", 0755), 0);
+	assert_int_equal(mkdirat(f->fd, "fs-8.img", 0755), 0);
+	assert_int_equal(mkfifoat(f->fd, "fs-9.img", 0644), 0);
+	store_file(f->fd, "fs-10.img", "old", 3);
+
+	assert_int_equal(image_dir_open_write(f->fd, 0, &dir), 0);
+	write_fs(dir, 7);
+	assert_false(file_exists(f, "fs-10.img"));
+	assert_int_equal(image_write_one(dir, IMAGE_FS, 8, &fs.base), -EISDIR);
+	assert_non_null(strstr(image_last_error(dir), "fs-8.img"));
+	assert_int_equal(image_write_one(dir, IMAGE_FS, 9, &fs.base), -EEXIST);
+	assert_non_null(strstr(image_last_error(dir), "fs-9.img"));
+	image_dir_free(TAKE_PTR(dir));
+	assert_false(file_exists(f, "fs-7.img"));
+
+	assert_int_equal(image_dir_open_write(f->fd, 0, &dir), 0);
+	write_fs(dir, 7);
+	assert_int_equal(image_dir_commit(dir, &inventory.base), 0);
+	assert_true(file_exists(f, "plugins.img") && file_exists(f, "fs-8.img") &&
+		    file_exists(f, "fs-9.img"));
+	assert_int_equal(unlinkat(f->fd, "plugins.img", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(f->fd, "fs-8.img", AT_REMOVEDIR), 0);
+}
+
 static void test_abort_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -335,6 +368,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inventory_comes_last),
+		cmocka_unit_test(test_foreign_names),
 		cmocka_unit_test(test_abort_leaves_nothing),
 		cmocka_unit_test(test_many_files),
 		cmocka_unit_test(test_partial_leaves_others),
