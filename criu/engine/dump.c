@@ -63,8 +63,9 @@ static int no_job(void *ctx, size_t index, size_t worker)
 static int prepare(struct cr *cr)
 {
 	static const enum feature wanted[] = {
-		FEATURE_MEMBARRIER_GET, FEATURE_PAGEMAP_SCAN, FEATURE_PROCMAP_QUERY,
-		FEATURE_GUARD_PAGES,    FEATURE_PIDFD_GETFD,  FEATURE_PKEYS,
+		FEATURE_MEMBARRIER_GET,   FEATURE_PAGEMAP_SCAN, FEATURE_PROCMAP_QUERY,
+		FEATURE_GUARD_PAGES,      FEATURE_PIDFD_GETFD,  FEATURE_PKEYS,
+		FEATURE_PIDFD_NAMESPACES,
 	};
 	int err;
 

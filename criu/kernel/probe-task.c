@@ -21,6 +21,7 @@
 
 #include "compel/base/cleanup.h"
 #include "kernel/kcmp.h"
+#include "kernel/pidfd-ns.h"
 #include "kernel/proc.h"
 #include "util/fd.h"
 #include "util/spawn.h"
@@ -145,6 +146,16 @@ int probe_pidfd_getfd(void)
 		return probe_answer(fd);
 	copy = pidfd_fetch(fd, fd);
 	return probe_answer(copy);
+}
+
+int probe_pidfd_namespaces(void)
+{
+	_cleanup_close_ int fd = pidfd_new_thread(gettid());
+	uint64_t inode;
+
+	if (fd < 0)
+		return probe_answer(fd);
+	return probe_answer(pidfd_namespace(fd, PIDFD_NS_UTS, &inode));
 }
 
 int probe_pidfd_store(void)

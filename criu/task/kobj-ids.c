@@ -12,15 +12,20 @@
 #include "task/dump.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "compel/base/bits.h"
+#include "compel/base/cleanup.h"
 #include "cr.h"
+#include "kernel/features.h"
 #include "kernel/kcmp.h"
+#include "kernel/pidfd-ns.h"
 #include "kernel/proc.h"
 #include "task/dump-priv.h"
 #include "util/alloc.h"
+#include "util/fd.h"
 #include "util/log.h"
 
 static const struct {
@@ -42,11 +47,38 @@ static const struct {
 	{NS_TIME, "ns/time_for_children"},
 };
 
+#define N_OF_THREADS 6
+
 struct kobj_ids {
 	struct kcmp_ids *vm, *files, *fs, *sighand;
 	uint64_t own[NS_INDEXES]; /* inodes of the namespaces of this tool, 0: the kernel has no
 				     such kind */
+	int held[N_OF_THREADS];
 };
+
+/*
+ * Those that unshare(2) and setns(2) give to one thread alone; a mount namespace comes with paths
+ * of its own, and a process with other threads stays in its user namespace.
+ */
+static const struct {
+	enum ns_index index;
+	enum pidfd_ns kind;
+	const char *file;
+} of_threads[N_OF_THREADS] = {
+	{NS_NET, PIDFD_NS_NET, "ns/net"},
+	{NS_IPC, PIDFD_NS_IPC, "ns/ipc"},
+	{NS_UTS, PIDFD_NS_UTS, "ns/uts"},
+	{NS_CGROUP, PIDFD_NS_CGROUP, "ns/cgroup"},
+	{NS_PID, PIDFD_NS_PID_FOR_CHILDREN, "ns/pid_for_children"},
+	{NS_TIME, PIDFD_NS_TIME_FOR_CHILDREN, "ns/time_for_children"},
+};
+
+/* That these stay open makes it cheap to look which ones threads have. */
+static void hold_own(struct kobj_ids *ids, int proc)
+{
+	for (size_t i = 0; i < N_OF_THREADS; i++)
+		ids->held[i] = openat(proc, of_threads[i].file, O_RDONLY | O_CLOEXEC);
+}
 
 int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 {
@@ -105,6 +137,8 @@ int kobj_ids_start(struct cr *cr)
 	int proc, err;
 
 	cr->dump->ids = ids;
+	for (size_t i = 0; i < N_OF_THREADS; i++)
+		ids->held[i] = -1;
 	ids->vm = kcmp_ids_new(KCMP_KIND_VM, 1);
 	ids->files = kcmp_ids_new(KCMP_KIND_FILES, 1);
 	ids->fs = kcmp_ids_new(KCMP_KIND_FS, 1);
@@ -123,6 +157,7 @@ int kobj_ids_start(struct cr *cr)
 	if (proc < 0)
 		return log_err(cr, proc, "pid %d: open our own folder in /proc", self);
 	err = namespaces_read(proc, ids->own);
+	hold_own(ids, proc);
 	close(proc);
 	if (err < 0)
 		return log_err(cr, err, "pid %d: look at our own namespaces", self);
@@ -138,6 +173,8 @@ void kobj_ids_free(struct kobj_ids *ids)
 	kcmp_ids_free(ids->files);
 	kcmp_ids_free(ids->fs);
 	kcmp_ids_free(ids->sighand);
+	for (size_t i = 0; i < N_OF_THREADS; i++)
+		close_at(&ids->held[i]);
 	free(ids);
 }
 
@@ -169,22 +206,6 @@ int namespaces_check(struct cr *cr, pid_t pid, const uint64_t theirs[NS_INDEXES]
 	return 0;
 }
 
-/*
- * Those that unshare(2) and setns(2) give to one thread alone; a mount namespace comes with paths
- * of its own, and a process with other threads stays in its user namespace.
- */
-static const struct {
-	enum ns_index index;
-	const char *file;
-} of_threads[] = {
-	{NS_NET, "ns/net"},
-	{NS_IPC, "ns/ipc"},
-	{NS_UTS, "ns/uts"},
-	{NS_CGROUP, "ns/cgroup"},
-	{NS_PID, "ns/pid_for_children"},
-	{NS_TIME, "ns/time_for_children"},
-};
-
 /* The leader's are for whoever looks at the process; and may be read at the same time as this. */
 static bool is_of_process(const struct thread *thread, const char *file, uint64_t theirs)
 {
@@ -193,8 +214,19 @@ static bool is_of_process(const struct thread *thread, const char *file, uint64_
 	return proc_read_namespace(thread->task->dump->proc, file, &inode) == 0 && inode == theirs;
 }
 
+static int read_of_thread(const struct thread *thread, int pidfd, size_t i, uint64_t *ret)
+{
+	if (pidfd >= 0 && pidfd_namespace(pidfd, of_threads[i].kind, ret) == 0)
+		return 0;
+	return proc_read_namespace(thread->dump->proc, of_threads[i].file, ret);
+}
+
 int namespaces_check_thread(struct cr *cr, const struct thread *thread)
 {
+	_cleanup_close_ int pidfd = feature_has(cr->features, FEATURE_PIDFD_NAMESPACES)
+					    ? pidfd_new_thread(thread->host_tid)
+					    : -1;
+
 	for (size_t i = 0; i < ARRAY_SIZE(of_threads); i++) {
 		const char *file = of_threads[i].file;
 		enum ns_index index = of_threads[i].index;
@@ -204,7 +236,7 @@ int namespaces_check_thread(struct cr *cr, const struct thread *thread)
 		/* The kernel has no such kind. */
 		if (cr->dump->ids->own[index] == 0)
 			continue;
-		err = proc_read_namespace(thread->dump->proc, file, &inode);
+		err = read_of_thread(thread, pidfd, i, &inode);
 		if (err < 0)
 			return log_err(cr, err, "pid %d: look at %s of thread %d",
 				       thread->task->pid, file, thread->tid);

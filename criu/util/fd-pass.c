@@ -8,6 +8,7 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -140,6 +141,14 @@ int recv_fd(int socket)
 int pidfd_new(pid_t pid)
 {
 	long fd = syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int pidfd_new_thread(pid_t tid)
+{
+	/* PIDFD_THREAD, newer than the headers that we may be built with. */
+	long fd = syscall(SYS_pidfd_open, tid, O_EXCL);
 
 	return fd < 0 ? -errno : (int)fd;
 }

@@ -49,6 +49,8 @@ int recv_fd(int socket);
 
 /* pidfd_open(2), pidfd_getfd(2), pidfd_send_signal(2): fd (close-on-exec) or 0, or -errno. */
 int pidfd_new(pid_t pid);
+/* Of one thread, by its tid. -EINVAL: kernels before 6.9 have none. */
+int pidfd_new_thread(pid_t tid);
 int pidfd_fetch(int pidfd, int target_fd);
 int pidfd_signal(int pidfd, int signo);
 
