@@ -139,11 +139,13 @@ int criu_data_get(struct criu_call *call, const char *key, const void **data, si
 	return plugin_data_find(call_of(call)->cr, call_of(call)->plugin, key, data, size);
 }
 
-static bool is_image_name(const char *name)
+/* Those of plugins are among the kinds as well, so that other tools know them. */
+static bool is_core_image(const char *name)
 {
 	uint64_t number;
+	int kind = image_kind_of(name, &number);
 
-	return image_kind_of(name, &number) >= 0;
+	return kind >= 0 && (kind < IMAGE_AMDGPU_KFD || kind > IMAGE_AMDGPU_DRM_PAGES);
 }
 
 int criu_image_open(struct criu_call *call, const char *name)
@@ -152,7 +154,7 @@ int criu_image_open(struct criu_call *call, const char *name)
 	int fd, err;
 
 	if (!*name || *name == '.' || strchr(name, '/') || strlen(name) > NAME_MAX ||
-	    is_image_name(name))
+	    is_core_image(name))
 		return -EINVAL;
 	if (!cr->images)
 		return -EPERM;

@@ -201,7 +201,7 @@ const char **plugins_needed(const struct cr *cr, size_t *ret_n)
 		if (!is_needed(plugin))
 			continue;
 		names = xreallocarray(names, *ret_n + 2, sizeof(*names));
-		names[(*ret_n)++] = plugin->decl.name;
+		names[(*ret_n)++] = plugin_inventory_name(plugin);
 		names[*ret_n] = NULL;
 	}
 	return legacy_add_needed(cr, names, ret_n);
@@ -215,6 +215,21 @@ static struct plugin *find_any(const struct cr *cr, const char *name)
 
 	plugins_for_each (plugin, cr->plugins)
 		if (!plugin->legacy && str_equal(plugin->decl.name, name))
+			return plugin;
+	return NULL;
+}
+
+const char *plugin_inventory_name(const struct plugin *plugin)
+{
+	return plugin->decl.inventory ? plugin->decl.inventory : plugin->decl.name;
+}
+
+const struct plugin *plugin_by_inventory_name(const struct cr *cr, const char *name)
+{
+	const struct plugin *plugin;
+
+	plugins_for_each (plugin, cr->plugins)
+		if (!plugin->legacy && str_equal(plugin_inventory_name(plugin), name))
 			return plugin;
 	return NULL;
 }
@@ -386,7 +401,7 @@ int plugins_load_image(struct cr *cr, const char *const *inventory, size_t n_inv
 	int err;
 
 	for (size_t i = 0; i < n_inventory; i++) {
-		const struct plugin *plugin = find_any(cr, inventory[i]);
+		const struct plugin *plugin = plugin_by_inventory_name(cr, inventory[i]);
 
 		if (plugin && plugin->state == PLUGIN_ABSENT)
 			return refuse_lacking(cr, inventory[i],

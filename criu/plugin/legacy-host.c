@@ -249,22 +249,12 @@ const char **legacy_add_needed(const struct cr *cr, const char **names, size_t *
 }
 
 /* Those of the contract are looked for elsewhere. */
-static bool is_contract(const struct cr *cr, const char *name)
-{
-	const struct plugin *plugin;
-
-	plugins_for_each (plugin, cr->plugins)
-		if (!plugin->legacy && str_equal(plugin->decl.name, name))
-			return true;
-	return false;
-}
-
 const char *legacy_first_lacking(const struct cr *cr)
 {
 	const struct legacy_host *self = cr->plugins ? cr->plugins->host : NULL;
 
 	for (size_t i = 0; self && i < self->n_inventory; i++)
-		if (!is_contract(cr, self->inventory[i]))
+		if (!plugin_by_inventory_name(cr, self->inventory[i]))
 			return self->inventory[i];
 	return NULL;
 }

@@ -234,6 +234,9 @@ void plugin_data_free(struct plugin *plugin);
 
 /* --- image.c: a file that a plugin is about to make among the images --- */
 int plugin_image_note(struct cr *cr, struct plugin *plugin, const char *name);
+const char *plugin_inventory_name(const struct plugin *plugin);
+/* A plugin of the contract; NULL: none is called so. */
+const struct plugin *plugin_by_inventory_name(const struct cr *cr, const char *name);
 
 /* --- phases.c --- */
 void plugin_journal_note(struct call *call, int id);

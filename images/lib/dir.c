@@ -290,8 +290,10 @@ int image_dir_note(struct image_dir *dir, struct digest *digest, bool is_digeste
 int image_dir_adopt(struct image_dir *dir, const char *name)
 {
 	struct digest digest = {0};
-	int err;
+	int err = image_dir_begin(dir);
 
+	if (err < 0)
+		return err;
 	if (strlen(name) >= sizeof(digest.name) || strchr(name, '/'))
 		return image_dir_refuse(dir, -EINVAL, "%s: is no name for an image", name);
 	strcpy(digest.name, name);

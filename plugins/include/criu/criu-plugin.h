@@ -144,8 +144,7 @@ struct criu_rule {
 
 /* ---- barriers, options, needs ---- */
 
-/* A place where all tasks that hold a file of the class wait for each other: criu_barrier_wait().
- */
+/* A place where all tasks that hold a file of the class wait for each other. */
 struct criu_barrier {
 	const char *name;
 	const char *class_name;
@@ -160,10 +159,9 @@ enum criu_option_type {
 struct criu_option {
 	const char *name; /* set by --plugin-opt PLUGIN.name=value */
 	enum criu_option_type type;
-	const char *standard; /* the value where it is not given, as text; NULL: no, 0 or "" */
-	const char *help;     /* one line */
-	const char
-		*environment; /* a variable that sets it where the option is not given, or NULL */
+	const char *standard;    /* the value where it is not given, as text; NULL: no, 0 or "" */
+	const char *help;        /* one line */
+	const char *environment; /* a variable that sets it where it is not given, or NULL */
 };
 
 enum criu_need_kind {
@@ -396,6 +394,8 @@ struct criu_plugin {
 
 	/* Last call of all who were probed as active, before the plugin is unloaded. */
 	void (*exit)(struct criu_call *call);
+	/* What the inventory of the images calls it, where that is not `name`; or NULL. */
+	const char *inventory;
 };
 
 /* Exports the plugin. */
@@ -441,7 +441,7 @@ int criu_data_get(struct criu_call *call, const char *key, const void **data, si
 
 /*
  * A file of the plugin's own in the image directory: created on dump (-EEXIST if this dump made it
- * already), opened read-only on restore. name has no '/', and must not be one of the images'.
+ * already), opened read-only on restore. name has no '/', and must not be one of the core's images.
  * Returns a descriptor, the caller's, or -errno. The files of a dump that fails are removed.
  */
 int criu_image_open(struct criu_call *call, const char *name);
