@@ -10,6 +10,7 @@
 #include "kfd-client.h"
 #include "crtest.h"
 
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 enum { NODES_MAX = 16, EACH = 3, SIZE = 3 * CLIENT_PAGE };
@@ -55,8 +56,11 @@ static void fill_node(struct render *render, unsigned int i)
 		crtest_must(client_gem_create(&render->gems[i][j], render->nodes[i], SIZE * (j + 1),
 					      100 * i + j,
 					      j ? AMDGPU_GEM_DOMAIN_VRAM : AMDGPU_GEM_DOMAIN_GTT));
-	if (gone.handle)
+	if (gone.handle) {
+		/* A mapping would keep the buffer. */
+		crtest_must(munmap(first.map, first.size));
 		crtest_must(ioctl(render->nodes[0], DRM_IOCTL_GEM_CLOSE, &gone));
+	}
 }
 
 static void share(struct render *render)
