@@ -138,13 +138,31 @@ int object_write(const struct object *object, uint64_t offset, const void *data,
 		       : -EFAULT;
 }
 
-/* amdgpu_vm_bo_map(): the same address cannot be mapped twice. */
+/* ---- address spaces: sorted by address ---- */
+
+/* The first one that ends behind this address. */
+static size_t find_behind(const struct vm *vm, uint64_t va)
+{
+	size_t from = 0, to = vm->n;
+
+	while (from < to) {
+		size_t at = (from + to) / 2;
+
+		if (vm->mappings[at].va + vm->mappings[at].size > va)
+			to = at;
+		else
+			from = at + 1;
+	}
+	return from;
+}
+
+/* amdgpu_vm.c, amdgpu_vm_bo_map(): the same address cannot be mapped twice. */
 int vm_map(struct emu *emu, struct vm *vm, const struct mapping *mapping)
 {
-	for (size_t i = 0; i < vm->n; i++)
-		if (mapping->va < vm->mappings[i].va + vm->mappings[i].size &&
-		    vm->mappings[i].va < mapping->va + mapping->size)
-			return -EINVAL;
+	size_t at = find_behind(vm, mapping->va);
+
+	if (at < vm->n && vm->mappings[at].va < mapping->va + mapping->size)
+		return -EINVAL;
 	if (vm->n == vm->room) {
 		size_t room = vm->room ? vm->room * 2 : 16;
 		struct mapping *mappings = realloc(vm->mappings, room * sizeof(*mappings));
@@ -154,27 +172,30 @@ int vm_map(struct emu *emu, struct vm *vm, const struct mapping *mapping)
 		vm->mappings = mappings;
 		vm->room = room;
 	}
+	memmove(vm->mappings + at + 1, vm->mappings + at, (vm->n - at) * sizeof(*mapping));
 	object_get(mapping->object);
-	vm->mappings[vm->n++] = *mapping;
+	vm->mappings[at] = *mapping;
+	vm->n++;
 	emu->generation++;
 	return 0;
 }
 
-static void unmap_at(struct emu *emu, struct vm *vm, size_t i)
+static void unmap_at(struct emu *emu, struct vm *vm, size_t at)
 {
-	object_put(emu, vm->mappings[i].object);
-	vm->mappings[i] = vm->mappings[--vm->n];
+	object_put(emu, vm->mappings[at].object);
+	vm->n--;
+	memmove(vm->mappings + at, vm->mappings + at + 1, (vm->n - at) * sizeof(struct mapping));
 	emu->generation++;
 }
 
 int vm_unmap(struct emu *emu, struct vm *vm, uint64_t va, uint64_t size)
 {
-	for (size_t i = 0; i < vm->n; i++)
-		if (vm->mappings[i].va == va && (!size || vm->mappings[i].size == size)) {
-			unmap_at(emu, vm, i);
-			return 0;
-		}
-	return -ENOENT;
+	size_t at = find_behind(vm, va);
+
+	if (at == vm->n || vm->mappings[at].va != va || (size && vm->mappings[at].size != size))
+		return -ENOENT;
+	unmap_at(emu, vm, at);
+	return 0;
 }
 
 void vm_unmap_object(struct emu *emu, struct vm *vm, const struct object *object)
@@ -186,9 +207,10 @@ void vm_unmap_object(struct emu *emu, struct vm *vm, const struct object *object
 
 const struct mapping *vm_find(const struct vm *vm, uint64_t va, uint64_t size)
 {
-	for (size_t i = 0; i < vm->n; i++)
-		if (va >= vm->mappings[i].va && va - vm->mappings[i].va < vm->mappings[i].size &&
-		    size <= vm->mappings[i].size - (va - vm->mappings[i].va))
-			return &vm->mappings[i];
-	return NULL;
+	size_t at = find_behind(vm, va);
+	const struct mapping *mapping = &vm->mappings[at];
+
+	if (at == vm->n || va < mapping->va || size > mapping->size - (va - mapping->va))
+		return NULL;
+	return mapping;
 }

@@ -142,7 +142,7 @@ void file_put(struct emu *emu, struct file *file)
 		at = &(*at)->next;
 	*at = file->next;
 	while (file->vm.n)
-		vm_unmap(emu, &file->vm, file->vm.mappings[0].va, 0);
+		vm_unmap(emu, &file->vm, file->vm.mappings[file->vm.n - 1].va, 0);
 	for (uint32_t i = 0; i < file->n_gems; i++)
 		object_put(emu, file->gems[i].object);
 	object_put(emu, file->object);
