@@ -235,7 +235,8 @@ struct call {
 	const struct caller *caller;
 	void *request; /* the server's */
 	unsigned int cmd;
-	unsigned char data[512]; /* the structure, in and out */
+	/* The structure, in and out. */
+	unsigned char data[512] __attribute__((aligned(8)));
 	size_t size;
 	char note[192]; /* for the log: " key=value key=value" */
 	const char *name;
