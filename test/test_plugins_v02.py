@@ -6,12 +6,12 @@ Numbers without a test, and why:
   07  registers of threads that cannot be set again: no way to provoke it from outside
   08  exit() in pre-dump: there is no pre-dump command yet; init() is told 0 (dump) and 2 (restore), 1 is pre-dump's
   19  external mounts, 20 external unix sockets, 22 external network devices: nothing calls these hooks yet
-  24  private mappings of devices: no device of the kit or of the host can be mapped that way
   25  threads of plugins at the end: plugins of the contract have none, those of v0.2 of the kit neither"""
 
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +40,9 @@ def victims(tidy):
 class Run:
     """A program with /dev/fuse in one or two tasks, plugins, images."""
 
-    def __init__(self, folder, victims, *names, words=("fork",), device=None, program="paths", **env):
+    def __init__(self, folder, victims, *names, words=("fork",), device=None, program="paths", device_path=FUSE, **env):
         self.program = victims.start(program, folder / "program", *([device.path] if device else []), *words,
-                                     *([FUSE] if program == "paths" else []))
+                                     *([device_path] if program == "paths" and device_path else []))
         self.pids = self.program.pids
         self.plugins = plugins.Plugins(folder, device, *names)
         self.env = {**self.plugins.env, "CRIU_V02_MATCH": FUSE, "CRIU_LEGACY_MATCH": FUSE, **env}
@@ -71,9 +71,12 @@ class Run:
     def verify(self):
         self.program.verify()
 
+    def decode(self, name):
+        out = subprocess.run([CRIT, "decode", "-i", self.images.folder / name], capture_output=True, check=True).stdout
+        return json.loads(out)["entries"][0]
+
     def inventory(self):
-        out = subprocess.run([CRIT, "decode", "-i", self.images.folder / "inventory.img"], capture_output=True, check=True).stdout
-        return json.loads(out)["entries"][0]["plugins_entry"].get("plugins", [])
+        return self.decode("inventory.img")["plugins_entry"].get("plugins", [])
 
 
 @pytest.fixture
@@ -126,6 +129,75 @@ def test_sequence(start, name):
     run.verify()
 
 
+@pytest.fixture
+def block(folder):
+    """A block device, which is nothing the tool dumps and can be mapped: 16 pages, each full of its number."""
+    path = folder / "disk"
+    path.write_bytes(b"".join(bytes([i]) * 4096 for i in range(16)))
+    done = subprocess.run(["losetup", "--find", "--show", path], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop device: {done.stderr.strip()}")
+    yield done.stdout.strip()
+    subprocess.run(["losetup", "--detach", done.stdout.strip()], check=True)
+
+
+MAPPED_DUMP = ["init", "PAUSE_DEVICES", "CHECKPOINT_DEVICES", "HANDLE_DEVICE_VMA", "HANDLE_DEVICE_VMA", "DUMP_EXT_FILE",
+               "DUMP_DEVICES_LATE", "exit"]
+MAPPED_RESTORE = ["init", "RESTORE_INIT", "POST_FORKING", "RESTORE_EXT_FILE", "UPDATE_VMA_MAP", "UPDATE_VMA_MAP",
+                  "RESUME_DEVICES_LATE", "exit"]
+
+
+def mappings_of(pid, path):
+    """By address: offset and first byte of what is mapped."""
+    found = []
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text(encoding="ascii").splitlines():
+            if line.endswith(path):
+                words = line.split()
+                start = int(words[0].partition("-")[0], 16)
+                memory.seek(start)
+                found.append((start, words[1], int(words[2], 16), memory.read(1)[0]))
+    return found
+
+
+@pytest.mark.parametrize("name", ["v02", "v02-old"])
+@pytest.mark.parametrize("shift", [0, 8192])
+def test_mappings(start, block, name, shift):
+    """HANDLE_DEVICE_VMA and UPDATE_VMA_MAP; a page of a private mapping is ours, whatever the device has there (defect 24)."""
+    env = {"CRIU_V02_MATCH": block, **({"CRIU_V02_SHIFT": str(shift)} if shift else {})}
+    run = start(name, words=("map", block), device_path=None, **env)
+    before = mappings_of(run.pids[0], block)
+    assert sorted((mode, offset, byte) for _, mode, offset, byte in before) == [("rw-p", 4096, ord("o")), ("rw-s", 0, 0)]
+    run.dump()
+    assert run.names(name) == MAPPED_DUMP
+    asked = run.calls(hook="HANDLE_DEVICE_VMA")
+    assert {(e.path, e.rdev) for e in asked} == {(block, os.stat(block).st_rdev)} and all(int(str(e.mode), 8) >> 12 == 6 for e in asked)
+    vmas = [vma for vma in run.decode(f"mm-{run.pids[0]}.img")["vmas"] if vma["shmid"] and vma["status"] >> 27 & 1]
+    assert [int(str(vma["start"]), 0) for vma in vmas] == [start for start, *_ in before]
+    run.restore()
+    check_sequence(run.names(name), MAPPED_RESTORE)
+    calls = run.calls(hook="UPDATE_VMA_MAP")
+    assert [(e.path, e.start, e.offset, e.fd) for e in calls] == [(block, start, offset, -1) for start, _, offset, _ in before]
+    assert {e.pid for e in calls} == set(run.pids), "in the process of the task"
+    assert mappings_of(run.pids[0], block) == [
+        (start, mode, offset + shift, byte if mode == "rw-p" else shift // 4096) for start, mode, offset, byte in before]
+    run.verify()
+
+
+def test_mapping_that_nobody_takes(start, block):
+    run = start("v02", words=("map", block), device_path=None, CRIU_V02_MATCH=block)
+    text = run.dump(expect=1, env={"CRIU_V02_FAIL": "HANDLE_DEVICE_VMA=-95"})
+    assert block in failed(text)[0] and "mapping" in failed(text)[0], failed(text)
+    run.verify()
+
+
+def test_defect_2a_10_failing_update(start, block):
+    run = start("v02", words=("map", block), device_path=None, CRIU_V02_MATCH=block)
+    run.dump()
+    text = run.restore(expect=1, env={"CRIU_V02_FAIL": "UPDATE_VMA_MAP=-5"})
+    assert "plugin v02: UPDATE_VMA_MAP" in failed(text)[0] and block in text
+
+
 # ---- what the host offers ----
 
 def test_symbols():
@@ -161,6 +233,17 @@ def test_host_functions(start):
     assert {(e.link, e.images, e.unknown) for e in stores} == {(FUSE, 1, -1)}
     assert sorted(e.own for e in stores) == [1, 2] and all(e.unused > 3 for e in stores)
     assert log["shared"].tasks == 2
+    run.verify()
+
+
+def test_many_kept_descriptors(start):
+    """A few thousand more than a socket takes by itself."""
+    run = start("host")
+    run.dump()
+    run.restore(env={"CRIU_HOST_KEEP": "6000"})
+    entry = run.calls(hook="try", what="many")[0]
+    assert (entry.first, entry.last, entry.good, entry.none, entry.bad) == (1, 6000, entry.of, -1, -1)
+    assert sorted(e.own for e in run.calls(hook="try", what="store")) == [6001, 6002], "behind them, in the tasks"
     run.verify()
 
 

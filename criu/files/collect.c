@@ -278,6 +278,13 @@ uint32_t files_mapped_mode(const struct stat *link)
 	return can_read && can_write ? O_RDWR : can_write ? O_WRONLY : O_RDONLY;
 }
 
+/* Mapped private, zeros are memory like any other; what else is no regular file needs a plugin. */
+static bool is_mappable(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) ||
+	       (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 5));
+}
+
 int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		   uint32_t *ret_id)
 {
@@ -293,6 +300,13 @@ int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t 
 	fd = facts.path_fd;
 	if (mem_memfd_match(link, &facts.st))
 		return memfd_add_mapping(cr, &facts, ret_id);
+	if (!is_mappable(&facts.st)) {
+		log_refuse(cr, -ENOTSUP,
+			   "%d: %s: mapping of %s, which is no regular file and no plugin handles",
+			   task->host_pid, name, link);
+		log_remedy(cr, "load the plugin that handles it");
+		return -ENOTSUP;
+	}
 	/* As in images of CRIU 4.2, working and root directories are entries of each task's own. */
 	err = reg_add(cr, &facts, flags, 0, !S_ISDIR(facts.st.st_mode), &reg);
 	if (err)

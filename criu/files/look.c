@@ -22,7 +22,6 @@
 #include "kernel/fdinfo.h"
 #include "kernel/fds.h"
 #include "kernel/maps.h"
-#include "plugin/plugin.h"
 #include "run.h"
 #include "task/task.h"
 #include "util/log.h"

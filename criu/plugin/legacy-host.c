@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,8 +125,10 @@ static void fill_run_id(void)
 
 static int open_store(struct cr *cr, struct legacy_host *self)
 {
+	/* What waits in a socket counts against the sender; the kernel doubles it. */
+	const int most = INT_MAX / 2;
 	pthread_mutexattr_t attr;
-	int pair[2];
+	int pair[2], err;
 
 	self->store = shmalloc(sizeof(*self->store));
 	if (!self->store)
@@ -137,7 +140,12 @@ static int open_store(struct cr *cr, struct legacy_host *self)
 		return log_err(cr, -errno, "plugins: socket to keep descriptors in");
 	self->store_in = pair[0];
 	self->store_out = pair[1];
-	return 0;
+	/* Without the privilege as much as is allowed; nobody waits for room, as nobody makes it.
+	 */
+	if (setsockopt(self->store_in, SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof(most)) < 0)
+		(void)setsockopt(self->store_in, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
+	err = fd_set_nonblock(self->store_in, 1);
+	return err ? log_err(cr, err, "plugins: socket to keep descriptors in") : 0;
 }
 
 int legacy_host_start(struct cr *cr, const char *const *inventory, size_t n_inventory)
@@ -399,14 +407,20 @@ int __recv_fds(int sock, int *fds, int n, void *data, unsigned int item_size, in
 int fdstore_add(int fd)
 {
 	struct legacy_host *self = self_of_run();
-	int id = -1;
+	int id = -1, n, err;
 
 	if (!self || !self->store)
 		return -1;
 	pthread_mutex_lock(&self->store->lock);
-	if (send_fds(self->store_in, NULL, 0, &fd, 1, NULL, 0) == 0)
+	n = self->store->n;
+	err = send_fds(self->store_in, NULL, 0, &fd, 1, NULL, 0);
+	if (err == 0)
 		id = self->store->n++;
 	pthread_mutex_unlock(&self->store->lock);
+	if (err == -EAGAIN)
+		log_err(host, err, "plugins: no room for a descriptor more, %d are kept", n);
+	else if (err)
+		log_err(host, err, "plugins: descriptor %d: keep it", fd);
 	return id;
 }
 

@@ -11,8 +11,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "compel/base/bits.h"
@@ -371,6 +374,18 @@ int legacy_post_forking(struct cr *cr)
 
 /* ---- objects ---- */
 
+/* What a plugin was asked about. */
+static void describe(const struct legacy_call *question, char *ret, size_t size)
+{
+	if (question->path)
+		snprintf(ret, size, "mapping of %s at %" PRIx64, question->path, question->address);
+	else if (question->st)
+		snprintf(ret, size, "mapping of device %u:%u", major(question->st->st_rdev),
+			 minor(question->st->st_rdev));
+	else
+		snprintf(ret, size, "file %#x", (unsigned int)question->id);
+}
+
 /*
  * From one plugin to the next until one takes the object. Who fails may just not know it: the first
  * error counts only if nobody takes it. 0 with the call of the one who did, -ENOTSUP, unlogged, or
@@ -382,6 +397,7 @@ static int ask_all(struct cr *cr, const struct legacy_call *question, struct leg
 	const struct plugin *failed = NULL;
 	struct plugin *plugin;
 	int error = 0, err;
+	char what[512];
 
 	plugins_for_each (plugin, cr->plugins) {
 		if (!has_hook(plugin, question->hook))
@@ -399,8 +415,10 @@ static int ask_all(struct cr *cr, const struct legacy_call *question, struct leg
 	}
 	if (!failed)
 		return -ENOTSUP;
-	return log_refuse(cr, error, "plugin %s: %s: failed with %d, and no other plugin takes it",
-			  failed->legacy->name, hook_names[question->hook].name, error);
+	describe(question, what, sizeof(what));
+	return log_refuse(cr, error,
+			  "plugin %s: %s: %s: failed with %d, and no other plugin takes it",
+			  failed->legacy->name, hook_names[question->hook].name, what, error);
 }
 
 static bool is_not_negative(const struct legacy_call *call)

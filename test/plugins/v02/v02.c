@@ -14,6 +14,7 @@
  *	CRIU_V02_MATCH    path of a character device that is also its own
  *	CRIU_V02_RETRY    how often RESTORE_EXT_FILE asks for another try of each file, first
  *	CRIU_V02_FAIL     HOOK=RESULT: that hook returns this number ("CHECKPOINT_DEVICES=-5")
+ *	CRIU_V02_SHIFT    UPDATE_VMA_MAP moves mappings of that path by so many bytes, and opens it
  *	CRIU_V02_INVENTORY 0: it does not add its name to the inventory
  *
  * v02.so, and v02-second.so under that name, for two at once.
@@ -363,7 +364,11 @@ static int v02_update_vma(const char *path, uint64_t addr, uint64_t old_pgoff, u
 	if (ret)
 		return ret;
 	if (is_match(path)) {
-		*new_pgoff = old_pgoff;
+		const char *shift = getenv("CRIU_V02_SHIFT");
+
+		*new_pgoff = old_pgoff + (shift ? strtoull(shift, NULL, 0) : 0);
+		if (shift)
+			*plugin_fd = open(path, O_RDWR | O_CLOEXEC);
 		return 1;
 	}
 	for (unsigned int i = 0; i < moves->n && i < MAX_MOVES; i++) {
