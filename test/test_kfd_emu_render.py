@@ -248,7 +248,7 @@ def test_how_many(emulator, workloads, folder, buffers):
         saved = Saved(fd).read(fd)
         criu(fd, UNPAUSE)
     os.close(fd)
-    # With queue and doorbell; all are others.
-    assert len({bucket["addr"] for bucket in saved.buckets()}) == (4 * buffers + 4 if buffers else 0)
+    # With queue, doorbell and registers; all are others.
+    assert len({bucket["addr"] for bucket in saved.buckets()}) == (4 * buffers + 5 if buffers else 0)
     assert error_of(program.verify) == 0
     emulator.assert_good()

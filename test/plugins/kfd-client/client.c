@@ -173,8 +173,8 @@ int client_map_all(struct client_buffer *buffer)
 
 static uint32_t flags_of(enum client_kind kind)
 {
-	static const uint32_t flags[] = {KFD_VRAM | KFD_PUBLIC, KFD_GTT, KFD_USERPTR, KFD_DOORBELL,
-					 KFD_VRAM};
+	static const uint32_t flags[] = {KFD_VRAM | KFD_PUBLIC, KFD_GTT,  KFD_USERPTR,
+					 KFD_DOORBELL,          KFD_VRAM, KFD_MMIO};
 
 	return flags[kind] | KFD_WRITABLE | KFD_EXECUTABLE;
 }
@@ -190,9 +190,10 @@ static void *reserve(uint64_t size, bool is_used)
 
 static int map_for_cpu(struct client_buffer *buffer, uint64_t offset)
 {
-	int drm = buffer->client->gpus[buffer->gpu].drm;
+	int fd = buffer->kind == CLIENT_MMIO ? buffer->client->kfd
+					     : buffer->client->gpus[buffer->gpu].drm;
 	void *map = mmap((void *)buffer->va, buffer->size, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, drm, (off_t)offset);
+			 MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
 
 	/* As the runtime does; a child could do nothing with it. */
 	if (map == MAP_FAILED || madvise(map, buffer->size, MADV_DONTFORK) < 0)
@@ -257,11 +258,12 @@ int client_alloc(struct client *client, struct client_buffer *buffer, enum clien
 		return -1;
 	if (kind == CLIENT_HIDDEN)
 		return fill_hidden(buffer);
-	if (kind != CLIENT_VRAM && kind != CLIENT_GTT)
+	if (kind != CLIENT_VRAM && kind != CLIENT_GTT && kind != CLIENT_MMIO)
 		return 0;
 	if (map_for_cpu(buffer, arg.mmap_offset) < 0)
 		return -1;
-	fill(buffer);
+	if (kind != CLIENT_MMIO)
+		fill(buffer);
 	return 0;
 }
 
@@ -281,6 +283,20 @@ int client_free(struct client_buffer *buffer)
 	if (ioctl(client->kfd, KFD_IOC_FREE, &buffer->handle) < 0)
 		return -1;
 	return munmap((void *)buffer->va, buffer->size);
+}
+
+/* The registers are those of a GPU that is here now, which need not be the one that was. */
+static const char *check_registers(const struct client_buffer *buffer)
+{
+	uint32_t id = *(volatile uint32_t *)buffer->map;
+	struct client here;
+
+	client_find(&here, buffer->client->root);
+	for (unsigned int i = 0; i < here.n_gpus; i++)
+		if (here.gpus[i].id == id)
+			return NULL;
+	return finding("registers of GPU %u: they are of GPU %u",
+		       buffer->client->gpus[buffer->gpu].id, id);
 }
 
 static const char *check_words(const struct client_buffer *buffer, const unsigned char *bytes)
@@ -304,6 +320,8 @@ const char *client_check(const struct client_buffer *buffer)
 
 	if (buffer->kind == CLIENT_DOORBELL)
 		return NULL;
+	if (buffer->kind == CLIENT_MMIO)
+		return check_registers(buffer);
 	if (buffer->map)
 		return check_words(buffer, buffer->map);
 	bytes = malloc(buffer->size);

@@ -37,6 +37,7 @@ enum client_kind {
 	CLIENT_USERPTR,
 	CLIENT_DOORBELL, /* has no contents */
 	CLIENT_HIDDEN,   /* VRAM that no CPU has mapped */
+	CLIENT_MMIO,     /* a page of registers, by a mapping of kfd */
 };
 
 struct client_buffer {

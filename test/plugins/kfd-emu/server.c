@@ -282,6 +282,10 @@ int main(int argc, char **argv)
 	server->kfd_memory = memfd_create("kfd-emu", MFD_CLOEXEC);
 	if (server->kfd_memory < 0 || ftruncate(server->kfd_memory, EMU_KFD_SIZE) < 0)
 		return 1;
+	for (unsigned int i = 0; i < server->emu.n_gpus; i++)
+		if (pwrite(server->kfd_memory, &server->emu.gpus[i].id, 4,
+			   KFD_OFFSET_MMIO | KFD_OFFSET_GPU(server->emu.gpus[i].id)) != 4)
+			return 1;
 	snprintf(folder, sizeof(folder), "%s/topology", root);
 	if (topology_write(&server->emu, folder) < 0) {
 		perror(folder);

@@ -5,8 +5,8 @@
  * One process with kfd and the render node of each GPU, that works until it is told to check.
  *
  *	buffers	of each kind on each GPU: VRAM, GTT, memory of the process, VRAM that no CPU
- *		has mapped (16 at most); every second one is mapped to all GPUs; and one
- *		doorbell. 0: none at all, and no queue.
+ *		has mapped (16 at most); every second one is mapped to all GPUs; one doorbell
+ *		and one page of registers. 0: none at all, and no queue.
  *	queues	one on each GPU, in the buffers there that a CPU has mapped
  *	threads	that look at the buffers meanwhile
  *
@@ -31,7 +31,7 @@ struct settings {
 struct compute {
 	struct settings set;
 	struct client client;
-	struct client_buffer *buffers, doorbells[CLIENT_GPUS_MAX];
+	struct client_buffer *buffers, doorbells[CLIENT_GPUS_MAX], registers[CLIENT_GPUS_MAX];
 	struct client_queue queues[CLIENT_GPUS_MAX];
 	unsigned int n_buffers;
 	uint32_t events[3];
@@ -83,9 +83,12 @@ static void make_buffers(struct compute *compute)
 			if (i % 2 && set->gpus > 1)
 				crtest_must(client_map_all(buffer));
 		}
-		if (set->buffers)
-			crtest_must(client_alloc(&compute->client, &compute->doorbells[gpu],
-						 CLIENT_DOORBELL, gpu, 8192, 0));
+		if (!set->buffers)
+			continue;
+		crtest_must(client_alloc(&compute->client, &compute->doorbells[gpu],
+					 CLIENT_DOORBELL, gpu, 8192, 0));
+		crtest_must(client_alloc(&compute->client, &compute->registers[gpu], CLIENT_MMIO,
+					 gpu, CLIENT_PAGE, 0));
 	}
 }
 
@@ -154,8 +157,21 @@ static void *look_around(void *arg)
 	return NULL;
 }
 
+/* Each GPU has its own. */
+static void check_registers(struct compute *compute)
+{
+	const struct client_buffer *registers = compute->registers;
+
+	for (unsigned int i = 0; compute->set.buffers && i < compute->set.gpus; i++) {
+		say(client_check(&registers[i]));
+		for (unsigned int j = 0; j < i; j++)
+			crtest_true(memcmp(registers[i].map, registers[j].map, 4) != 0);
+	}
+}
+
 static void check(struct compute *compute)
 {
+	check_registers(compute);
 	for (unsigned int i = 0; i < compute->n_buffers; i++)
 		say(client_check(&compute->buffers[i]));
 	for (unsigned int i = 0; compute->set.queues && i < compute->set.gpus; i++)
