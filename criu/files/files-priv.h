@@ -42,6 +42,7 @@ struct files {
 	struct hash fs; /* pid -> FsEntry */
 	struct FileLockEntry **locks;
 	size_t n_locks, locks_capacity;
+	struct hash queues;    /* queues.c: first entry of each pipe and socket that has one */
 	struct hash inherited; /* hash of the key -> descriptor + 1 */
 	pid_t *helpers;
 	size_t n_helpers, helpers_capacity;
@@ -50,6 +51,12 @@ struct files {
 	int first_free_fd;
 	struct files_shared *shared;
 };
+
+/* Restore, in the coordinator: reads the images of what is on the way in pipes and sockets. 0 or
+ * -errno, logged. */
+int queues_load(struct cr *cr);
+/* The first entry that the image has for this pipe or socket, or NULL. */
+const void *queues_first(const struct cr *cr, int image_kind, uint32_t id);
 
 struct files *files_new(void);
 /* Makes a file of the kind and enters it under id. */

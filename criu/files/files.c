@@ -141,6 +141,7 @@ void files_free(struct cr *cr)
 	hash_release(&files->mapped_memfds);
 	hash_release(&files->inherited);
 	free_messages(&files->fs);
+	free_messages(&files->queues);
 	kcmp_ids_free(files->kcmp);
 	ghosts_free(files->ghosts);
 	ttys_free(files->ttys);

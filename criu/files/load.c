@@ -257,40 +257,6 @@ int files_first_free_fd(struct cr *cr)
 	return cr->files->first_free_fd;
 }
 
-/* Reads an image to its end, its digest included. */
-static int check_image(struct cr *cr, enum image_kind kind)
-{
-	_cleanup_image_ struct image *img = NULL;
-	ProtobufCMessage *e;
-	int err;
-
-	err = image_open(cr->images, kind, 0, &img);
-	while (!err && (err = image_read(img, &e)) > 0) {
-		uint64_t length, padding;
-
-		err = image_payload_length(kind, e, &length, &padding);
-		image_message_free(e);
-		if (!err)
-			err = image_skip_payload(img, length + padding);
-	}
-	return err < 0 ? bad_image(cr, err) : 0;
-}
-
-/* The bytes in pipes and sockets are read by the tasks that get them: what can be wrong with them
- * is found before there are tasks. */
-static int check_queues(struct cr *cr)
-{
-	static const enum image_kind kinds[] = {IMAGE_PIPES_DATA, IMAGE_FIFO_DATA, IMAGE_SK_QUEUES};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		int err = check_image(cr, kinds[i]);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 int files_load(struct cr *cr)
 {
 	struct task *task;
@@ -301,7 +267,7 @@ int files_load(struct cr *cr)
 	cr->files->first_free_fd = 3;
 	err = load_descriptions(cr);
 	if (!err)
-		err = check_queues(cr);
+		err = queues_load(cr);
 	if (!err)
 		err = remap_load(cr);
 	if (err)

@@ -111,6 +111,14 @@ void pipe_link(struct cr *cr, struct pipe_end *end)
 		file_add_need(&end->file, &end->master->file);
 }
 
+static int set_size(struct cr *cr, const PipeDataEntry *e, int fd)
+{
+	if (e->has_size && fcntl(fd, F_SETPIPE_SZ, e->size) < 0)
+		return log_err(cr, -errno, "pipe %u: give it %u bytes of room", e->pipe_id,
+			       e->size);
+	return 0;
+}
+
 static int fill_from(struct cr *cr, struct image *img, const PipeDataEntry *e, int fd)
 {
 	_cleanup_free_ char *buf = xmalloc(e->bytes);
@@ -119,9 +127,9 @@ static int fill_from(struct cr *cr, struct image *img, const PipeDataEntry *e, i
 	err = image_read_payload(img, buf, e->bytes);
 	if (err)
 		return log_refuse(cr, err, "%s", image_last_error(cr->images));
-	if (e->has_size && fcntl(fd, F_SETPIPE_SZ, e->size) < 0)
-		return log_err(cr, -errno, "pipe %u: give it %u bytes of room", e->pipe_id,
-			       e->size);
+	err = set_size(cr, e, fd);
+	if (err)
+		return err;
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return log_err(cr, -errno, "pipe %u: make it not block", e->pipe_id);
 	err = write_all(fd, buf, e->bytes);
@@ -134,10 +142,15 @@ static int fill_from(struct cr *cr, struct image *img, const PipeDataEntry *e, i
 
 int pipe_fill(struct cr *cr, uint32_t pipe_id, int image_kind, int fd)
 {
+	const PipeDataEntry *first = queues_first(cr, image_kind, pipe_id);
 	_cleanup_image_ struct image *img = NULL;
 	PipeDataEntry *e;
 	int err;
 
+	if (!first)
+		return 0;
+	if (!first->bytes)
+		return set_size(cr, first, fd);
 	err = image_open(cr->images, image_kind, 0, &img);
 	while (!err && (err = image_read(img, &e)) > 0) {
 		bool is_it = e->pipe_id == pipe_id;

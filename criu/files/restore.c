@@ -283,6 +283,13 @@ static int take(struct cr *cr, struct file *file, bool is_extra, int *ret_fd)
 	err = wait_ready(cr, file);
 	if (err)
 		return err;
+	if (shared->owner_pid == getpid()) {
+		fd = fcntl(is_extra ? shared->extra_fd : shared->fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			return log_err(cr, -errno, "file %#x: duplicate it", file->id);
+		*ret_fd = fd;
+		return 0;
+	}
 	pidfd = pidfd_new(shared->owner_pid);
 	if (pidfd < 0)
 		return log_err(cr, pidfd, "file %#x: find its owner %d", file->id,

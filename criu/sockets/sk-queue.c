@@ -154,6 +154,8 @@ int sk_queue_send(struct cr *cr, const struct file *file, int type, int fd)
 	SkPacketEntry *e;
 	int err;
 
+	if (!queues_first(cr, IMAGE_SK_QUEUES, file->id))
+		return 0;
 	err = image_open(cr->images, IMAGE_SK_QUEUES, 0, &img);
 	while (!err && (err = image_read(img, &e)) > 0) {
 		if (e->id_for == file->id)
