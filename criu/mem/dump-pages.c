@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "compel/base/bits.h"
@@ -40,22 +39,18 @@ struct source {
 	uint32_t pages_id;
 	struct image *img;
 	struct page_reader reader;
-	_Atomic size_t n_left; /* parts that are not written yet */
-};
-
-struct part {
-	struct source *source;
-	struct pages_cursor from;
+	struct pages_cursor next; /* the part that is taken next begins here */
+	uint64_t end;             /* bytes of its pages file */
+	size_t n_workers;         /* those on it */
 };
 
 struct page_dump {
 	struct cr *cr;
 	struct source *sources;
-	size_t n_sources;
-	struct part *parts;
-	size_t n_parts, capacity;
+	size_t n_sources, n_parts;
+	size_t first;         /* source that has parts left */
 	char **buffers;       /* by worker */
-	pthread_mutex_t lock; /* of source.img */
+	pthread_mutex_t lock; /* of that, and of each source's img, next and n_workers */
 };
 
 static int image_failed(struct cr *cr, int err)
@@ -115,33 +110,73 @@ static int write_page_map(void *ctx, size_t index, size_t worker)
 
 /* --- bytes --- */
 
-/* By whoever moves the first part. */
 static int open_source(struct page_dump *dump, struct source *source)
 {
-	int err = 0;
+	struct cr *cr = dump->cr;
+	int err = image_create(cr->images, IMAGE_PAGES, source->pages_id, &source->img);
 
-	pthread_mutex_lock(&dump->lock);
-	if (!source->img) {
-		err = image_create(dump->cr->images, IMAGE_PAGES, source->pages_id, &source->img);
-		if (err)
-			err = image_failed(dump->cr, err);
-		else
-			err = page_reader_open(dump->cr, &source->reader);
-		/* The descriptor is made here, before several threads ask for it. */
-		if (!err && image_fd(source->img) < 0)
-			err = image_failed(dump->cr, image_fd(source->img));
-	}
-	pthread_mutex_unlock(&dump->lock);
-	return err;
+	if (err)
+		return image_failed(cr, err);
+	/* The descriptor is made here, before several threads ask for it. */
+	err = image_fd(source->img);
+	return err < 0 ? image_failed(cr, err) : page_reader_open(cr, &source->reader);
 }
 
-/* By whoever has moved the last. */
 static int close_source(struct cr *cr, struct source *source)
 {
 	int err = image_close(TAKE_PTR(source->img));
 
 	page_reader_close(&source->reader);
 	return err ? image_failed(cr, err) : 0;
+}
+
+/* The source with parts left that the fewest workers are on. There is one: as many parts are asked
+ * for as there are. */
+static struct source *choose_source(struct page_dump *dump)
+{
+	struct source *best = NULL;
+
+	while (dump->sources[dump->first].next.offset == dump->sources[dump->first].end)
+		dump->first++;
+	for (size_t i = dump->first; i < dump->n_sources; i++) {
+		struct source *source = &dump->sources[i];
+
+		if (source->next.offset == source->end)
+			continue;
+		if (!best || source->n_workers < best->n_workers)
+			best = source;
+		if (!best->n_workers)
+			break;
+	}
+	return best;
+}
+
+static int take_part(struct page_dump *dump, struct source **ret_source,
+		     struct pages_cursor *ret_from)
+{
+	struct source *source;
+	int err = 0;
+
+	pthread_mutex_lock(&dump->lock);
+	source = choose_source(dump);
+	if (!source->img)
+		err = open_source(dump, source);
+	*ret_source = source;
+	*ret_from = source->next;
+	source->n_workers++;
+	pages_skip(source->pages, &source->next, PART_SIZE);
+	pthread_mutex_unlock(&dump->lock);
+	return err;
+}
+
+static int finish_part(struct page_dump *dump, struct source *source)
+{
+	bool is_last;
+
+	pthread_mutex_lock(&dump->lock);
+	is_last = !--source->n_workers && source->next.offset == source->end;
+	pthread_mutex_unlock(&dump->lock);
+	return is_last ? close_source(dump->cr, source) : 0;
 }
 
 /* Up to a buffer full of what comes next: number of pieces, and their bytes. */
@@ -158,7 +193,6 @@ static size_t gather(const struct pages *pages, struct pages_cursor *cursor, uin
 	return n;
 }
 
-/* The kernel lets one write to a file at a time: others read and digest meanwhile. */
 static int write_pages(struct cr *cr, struct image *img, const char *buffer, uint64_t size,
 		       uint64_t offset)
 {
@@ -170,37 +204,44 @@ static int write_pages(struct cr *cr, struct image *img, const char *buffer, uin
 	return err ? log_err(cr, err, "%s: write", image_file_name(img)) : 0;
 }
 
-static int move_part(void *ctx, size_t index, size_t worker)
+static int move_pages(struct cr *cr, const struct source *source, struct pages_cursor cursor,
+		      char *buffer)
 {
-	struct page_dump *dump = ctx;
-	struct cr *cr = dump->cr;
-	const struct part *part = &dump->parts[index];
-	struct source *source = part->source;
-	struct pages_cursor cursor = part->from;
-	uint64_t end = MIN(cursor.offset + PART_SIZE, source->pages->n_present * MEM_PAGE);
+	uint64_t end = MIN(cursor.offset + PART_SIZE, source->end);
 	struct page_window window = {0};
-	int err = open_source(dump, source);
 
-	if (!dump->buffers[worker])
-		dump->buffers[worker] = xmalloc(PAGE_BUFFER_SIZE);
-	while (!err && cursor.offset < end) {
+	while (cursor.offset < end) {
 		struct pages_piece pieces[PAGE_MAX_PIECES];
-		char *buffer = dump->buffers[worker];
 		uint64_t offset = cursor.offset, size;
 		uint64_t max = MIN(end - offset, (uint64_t)PAGE_BUFFER_SIZE);
 		size_t n = gather(source->pages, &cursor, max, pieces, &size);
+		int err;
 
 		if (plan_is_cancelled(cr))
 			return -ECANCELED;
 		err = page_reader_read(cr, &source->reader, &window, buffer, pieces, n);
 		if (!err)
 			err = write_pages(cr, source->img, buffer, size, offset);
-		if (!err)
-			progress_add(cr, size);
+		if (err)
+			return err;
+		progress_add(cr, size);
 	}
-	if (!err && atomic_fetch_sub(&source->n_left, 1) == 1)
-		err = close_source(cr, source);
-	return err;
+	return 0;
+}
+
+/* Which part that is follows from who asks when, not from the index. */
+static int move_part(void *ctx, size_t index, size_t worker)
+{
+	struct page_dump *dump = ctx;
+	struct pages_cursor from;
+	struct source *source;
+	int err = take_part(dump, &source, &from);
+
+	if (!dump->buffers[worker])
+		dump->buffers[worker] = xmalloc(PAGE_BUFFER_SIZE);
+	if (!err)
+		err = move_pages(dump->cr, source, from, dump->buffers[worker]);
+	return err ? err : finish_part(dump, source);
 }
 
 /* --- the whole --- */
@@ -245,15 +286,10 @@ static void cut_sources(struct page_dump *dump)
 {
 	for (size_t i = 0; i < dump->n_sources; i++) {
 		struct source *source = &dump->sources[i];
-		_cleanup_free_ struct pages_cursor *cursors = NULL;
-		size_t n = pages_cut(source->pages, PART_SIZE, &cursors);
 
 		source->pages_id = ++dump->cr->mem->last_pages_id;
-		source->n_left = n;
-		dump->parts = array_grow(dump->parts, &dump->capacity, dump->n_parts + n,
-					 sizeof(*dump->parts));
-		for (size_t j = 0; j < n; j++)
-			dump->parts[dump->n_parts++] = (struct part){source, cursors[j]};
+		source->end = source->pages->n_present * MEM_PAGE;
+		dump->n_parts += (source->end + PART_SIZE - 1) / PART_SIZE;
 	}
 }
 
@@ -313,7 +349,6 @@ int mem_dump_pages(struct cr *cr)
 	for (size_t i = 0; i < n_workers; i++)
 		free(dump.buffers[i]);
 	free(dump.buffers);
-	free(dump.parts);
 	free(dump.sources);
 	return err;
 }

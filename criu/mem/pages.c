@@ -77,19 +77,3 @@ void pages_skip(const struct pages *pages, struct pages_cursor *cursor, uint64_t
 	while (bytes && pages_next(pages, cursor, bytes, &piece))
 		bytes -= piece.size;
 }
-
-size_t pages_cut(const struct pages *pages, uint64_t unit, struct pages_cursor **ret)
-{
-	uint64_t total = pages->n_present * MEM_PAGE;
-	size_t n = (total + unit - 1) / unit;
-	struct pages_cursor *parts = xcalloc(n, sizeof(*parts));
-	struct pages_cursor cursor = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		parts[i] = cursor;
-		pages_skip(pages, &cursor, unit);
-	}
-
-	*ret = parts;
-	return n;
-}

@@ -73,10 +73,4 @@ bool pages_next(const struct pages *pages, struct pages_cursor *cursor, uint64_t
 /* Moves a cursor over bytes of PRESENT memory, or to the end. */
 void pages_skip(const struct pages *pages, struct pages_cursor *cursor, uint64_t bytes);
 
-/*
- * Cuts the PRESENT bytes at multiples of unit (in the file): where each part begins. The caller
- * frees *ret. Returns how many parts there are.
- */
-size_t pages_cut(const struct pages *pages, uint64_t unit, struct pages_cursor **ret);
-
 #endif
