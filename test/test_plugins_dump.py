@@ -720,6 +720,46 @@ def test_g09_serial_unless_asked(many):
         check_two_phases(log)
 
 
+def overlapping_plugins(log):
+    """Was a file of one plugin begun while one of the other was not done?"""
+    inside = []
+    for entry in plugins.select(log, hook="dump_file"):
+        if entry.event == "enter":
+            if any(plugin != entry.plugin for plugin, _ in inside):
+                return True
+            inside.append((entry.plugin, entry.file))
+        else:
+            inside.remove((entry.plugin, entry.file))
+    return False
+
+
+def test_g09_parallel_classes_without_a_rule(place):
+    """Nothing orders recorder.a and other.c, and each task has files of one of them: they are handled like those of one class. With
+    files of both in a task they still go one by one there; a rule, or a class that is not PARALLEL, keeps them apart."""
+    folder, device, _ = place
+    device.command("strict 0")
+    device.fault("checkpoint", "delay:50")
+    try:
+        with plugins.Victims() as own:
+            apart = Tree(tempfile.mktemp(dir=folder), device, own, "files", "a0,a1", "c0,c1", use=("recorder-parallel", "other-parallel"))
+            together = apart.log()
+            one_is_serial = apart.log(use=("recorder-parallel", "other-serial"))
+            ruled = apart.log(use=("recorder-parallel", "other-ruled"))
+        with plugins.Victims() as own:
+            tree = Tree(tempfile.mktemp(dir=folder), device, own, "files", "a0,c0,a1,c1", use=("recorder-parallel", "other-parallel"))
+            mixed_tasks = tree.log()
+    finally:
+        device.clear()
+        device.command("strict 1")
+    assert overlapping_plugins(together)
+    assert not overlapping_plugins(one_is_serial) and not overlapping_plugins(ruled)
+    check_one_per_task(mixed_tasks)
+    for log, n in ((together, 2), (one_is_serial, 2), (ruled, 2), (mixed_tasks, 1)):
+        check_closed(log, ("recorder", "other"))
+        check_neither_sees_the_other(log, n)
+        check_two_phases(log)
+
+
 # ---- G10 ----
 
 def check_context(log):

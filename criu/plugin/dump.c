@@ -92,7 +92,7 @@ struct unit {
 	struct device_file **files;
 	struct device_mapping **mappings;
 	size_t n_files, n_mappings, files_capacity, mappings_capacity;
-	const struct criu_task *task;
+	pid_t pid;
 };
 
 struct batch {
@@ -105,13 +105,15 @@ static struct unit *unit_for(struct batch *batch, const struct plugin_class *cla
 			     const struct criu_task *task)
 {
 	bool is_shared = !(class->decl->flags & CRIU_PARALLEL_IN_TASK);
+	/* Each plugin has a view of its own of one task. */
+	pid_t pid = task ? task->pid : 0;
 
 	for (size_t i = 0; is_shared && i < batch->n; i++)
-		if (batch->units[i].task == task)
+		if (batch->units[i].pid == pid)
 			return &batch->units[i];
 	batch->units =
 		array_grow(batch->units, &batch->capacity, batch->n + 1, sizeof(*batch->units));
-	batch->units[batch->n] = (struct unit){.task = task};
+	batch->units[batch->n] = (struct unit){.pid = pid};
 	return &batch->units[batch->n++];
 }
 
@@ -162,17 +164,34 @@ static int run_batch(struct batch *batch)
 	return err;
 }
 
-static int dump_files_of(struct cr *cr, struct plugin_class *class)
+/* ---- several classes ---- */
+
+/* Classes that follow each other in the order and that nothing keeps apart; or a single one. */
+struct group {
+	struct plugin_class **classes;
+	size_t n, capacity;
+	bool is_parallel;
+};
+
+static bool has_class(const struct group *group, const struct plugin_class *class)
+{
+	for (size_t i = 0; i < group->n; i++)
+		if (group->classes[i] == class)
+			return true;
+	return false;
+}
+
+static int dump_files_of(struct cr *cr, const struct group *group)
 {
 	struct batch batch = {.cr = cr};
 	struct device_file *file;
 	int err = 0;
 
 	list_for_each_entry (file, &cr->plugins->files, node) {
-		if (file->class != class || file->is_dumped || err)
+		if (file->is_dumped || err || !has_class(group, file->class))
 			continue;
 		file->is_dumped = true;
-		if (class->decl->flags & CRIU_PARALLEL)
+		if (group->is_parallel)
 			add_file(&batch, file);
 		else
 			err = plan_is_cancelled(cr) ? -ECANCELED : dump_file(cr, file);
@@ -180,17 +199,17 @@ static int dump_files_of(struct cr *cr, struct plugin_class *class)
 	return err ? err : run_batch(&batch);
 }
 
-static int dump_mappings_of(struct cr *cr, struct plugin_class *class)
+static int dump_mappings_of(struct cr *cr, const struct group *group)
 {
 	struct batch batch = {.cr = cr};
 	struct device_mapping *mapping;
 	int err = 0;
 
 	list_for_each_entry (mapping, &cr->plugins->mappings, node) {
-		if (mapping->class != class || mapping->is_dumped || err)
+		if (mapping->is_dumped || err || !has_class(group, mapping->class))
 			continue;
 		mapping->is_dumped = true;
-		if (class->decl->flags & CRIU_PARALLEL)
+		if (group->is_parallel)
 			add_mapping(&batch, mapping);
 		else
 			err = plan_is_cancelled(cr) ? -ECANCELED : dump_mapping(cr, mapping);
@@ -198,26 +217,60 @@ static int dump_mappings_of(struct cr *cr, struct plugin_class *class)
 	return err ? err : run_batch(&batch);
 }
 
+/* May files of the class be handled at the same time as those of the group? */
+static bool may_join(const struct order *order, const struct group *group,
+		     const struct plugin_class *class)
+{
+	/* What is allowed of one task's files is the same for all at a time. */
+	if (!group->is_parallel || class->decl->flags != group->classes[0]->decl->flags)
+		return false;
+	for (size_t i = 0; i < group->n; i++)
+		if (order_is_before(order, group->classes[i]->node, class->node))
+			return false;
+	return true;
+}
+
+/* The classes from place at in the order on, up to end, that go together; where the next begins. */
+static size_t gather(const struct order *order, size_t at, size_t end, struct group *group)
+{
+	group->n = 0;
+	for (; at < end; at++) {
+		struct plugin_class *class = order->nodes[order->sorted[at]].data;
+
+		if (class && !plugin_is_active(class->plugin))
+			continue;
+		if (group->n && (!class || !may_join(order, group, class)))
+			break;
+		if (!class)
+			continue;
+		group->classes = array_grow(group->classes, &group->capacity, group->n + 1,
+					    sizeof(struct plugin_class *));
+		group->classes[group->n++] = class;
+		group->is_parallel = group->classes[0]->decl->flags & CRIU_PARALLEL;
+	}
+	return at;
+}
+
 int plugins_dump_until(struct cr *cr, enum anchor anchor)
 {
+	struct group group = {NULL};
 	const struct order *order;
-	unsigned int end;
+	size_t end, at = 0;
 	int err = 0;
 
 	if (!cr->plugins || !cr->plugins->n_contract)
 		return 0;
 	order = &cr->plugins->order;
-	end = anchor == ANCHORS ? (unsigned int)order->n_nodes + 1
-				: plugins_anchor_position(cr, anchor);
-	for (size_t i = 0; i + 1 < end && !err; i++) {
-		struct plugin_class *class = order->nodes[order->sorted[i]].data;
-
-		if (!class || !plugin_is_active(class->plugin))
-			continue;
+	end = anchor == ANCHORS ? order->n_nodes : plugins_anchor_position(cr, anchor) - 1;
+	while (at < end && !err) {
+		at = gather(order, at, end, &group);
+		if (!group.n)
+			break;
 		/* A file comes before its mappings (G7), and so does every file of the class. */
-		err = dump_files_of(cr, class);
+		err = dump_files_of(cr, &group);
 		if (!err)
-			err = dump_mappings_of(cr, class);
+			err = dump_mappings_of(cr, &group);
 	}
+	free(group.classes);
 	return err;
 }

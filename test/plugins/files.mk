@@ -35,7 +35,8 @@ $(kit-programs): $(plugin-kit)/%: test/plugins/programs/%.c test/plugins/fakedev
 
 # A plugin is one source with switches: plugin-flags-NAME, plugin-src-NAME.
 kit-plugins := recorder recorder-swapped recorder-noorder recorder-cycle recorder-required recorder-task recorder-late \
-	       recorder-parallel recorder-free recorder-newer recorder-need other other-parallel other-free rival rival-overrides
+	       recorder-parallel recorder-free recorder-newer recorder-need other other-parallel other-free \
+	       other-serial other-ruled rival rival-overrides
 recorder-src := $(wildcard test/plugins/recorder/*.c)
 plugin-flags-recorder-swapped  := -DRECORDER_RULES=RULES_SWAPPED
 plugin-flags-recorder-noorder  := -DRECORDER_RULES=RULES_NONE
@@ -50,6 +51,8 @@ plugin-flags-recorder-need     := -DRECORDER_NEEDS
 plugin-flags-other             := -DRECORDER_OTHER
 plugin-flags-other-parallel    := -DRECORDER_OTHER -DRECORDER_FLAGS=CRIU_PARALLEL -DRECORDER_ALONE
 plugin-flags-other-free        := -DRECORDER_OTHER '-DRECORDER_FLAGS=(CRIU_PARALLEL|CRIU_PARALLEL_IN_TASK)' -DRECORDER_ALONE
+plugin-flags-other-serial      := -DRECORDER_OTHER -DRECORDER_ALONE
+plugin-flags-other-ruled       := -DRECORDER_OTHER -DRECORDER_FLAGS=CRIU_PARALLEL
 plugin-flags-rival             := -DRECORDER_RIVAL
 plugin-flags-rival-overrides   := -DRECORDER_RIVAL -DRECORDER_OVERRIDES
 
