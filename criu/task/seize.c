@@ -26,6 +26,7 @@
 #include "util/alloc.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/pool.h"
 
 /* How often a thread is asked again that can be neither seized nor seen to be dead. */
 #define SEIZE_TRIES 20
@@ -300,6 +301,37 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 	return n_new;
 }
 
+/* The children of each thread, read by all workers while the whole process waits. */
+struct children {
+	const struct frozen_task *task;
+	struct {
+		pid_t *pids;
+		size_t n;
+		int err;
+	} * of; /* by thread */
+};
+
+static int read_children(void *ctx, size_t index, size_t worker)
+{
+	struct children *children = ctx;
+	const struct frozen_task *task = children->task;
+
+	children->of[index].err = proc_read_children(task->proc, task->threads[index].tid,
+						     &children->of[index].pids,
+						     &children->of[index].n);
+	return 0;
+}
+
+static void add_children_of(struct frozen_task *task, const pid_t *pids, size_t n)
+{
+	if (n == 0)
+		return;
+	task->children = array_grow(task->children, &task->children_capacity, task->n_children + n,
+				    sizeof(*task->children));
+	memcpy(task->children + task->n_children, pids, n * sizeof(*pids));
+	task->n_children += n;
+}
+
 /*
  * Before the freeze only those of the leader: the list need not be complete then, and children of
  * other threads are rare enough not to read a file for each.
@@ -307,23 +339,22 @@ static int scan_threads(struct cr *cr, struct frozen_task *task)
 static int scan_children(struct cr *cr, struct frozen_task *task, bool is_seizing)
 {
 	size_t n_threads = is_seizing ? task->n_threads : MIN(task->n_threads, (size_t)1);
+	struct children children = {.task = task};
+	int err = 0;
 
+	children.of = xcalloc(n_threads, sizeof(*children.of));
+	(void)pool_run(cr->pool, n_threads, read_children, &children);
 	task->n_children = 0;
 	for (size_t i = 0; i < n_threads; i++) {
-		_cleanup_free_ pid_t *pids = NULL;
-		size_t n = 0;
-		int err = proc_read_children(task->proc, task->threads[i].tid, &pids, &n);
-
-		if (err == -ESRCH || err == -ENOENT)
-			continue;
-		if (err < 0)
-			return log_err(cr, err, "pid %d: list its children", task->pid);
-		task->children = array_grow(task->children, &task->children_capacity,
-					    task->n_children + n, sizeof(*task->children));
-		memcpy(task->children + task->n_children, pids, n * sizeof(*pids));
-		task->n_children += n;
+		if (children.of[i].err == 0)
+			add_children_of(task, children.of[i].pids, children.of[i].n);
+		else if (err == 0 && children.of[i].err != -ESRCH && children.of[i].err != -ENOENT)
+			err = log_err(cr, children.of[i].err, "pid %d: list its children",
+				      task->pid);
+		free(children.of[i].pids);
 	}
-	return 0;
+	free(children.of);
+	return err;
 }
 
 /*
