@@ -39,7 +39,7 @@ class Engine:
     """The DMA engine behind an open render node."""
 
     def __init__(self, client, node):
-        self.client, self.node = client, node
+        self.client, self.node, self.handles = client, node, []
         self.context = self.ask(0x42, "IIIi", 1, 0, 0, 0)[0]
         self.ib = self.create(PAGE, 2)
         self.words = mmap.mmap(node, PAGE, offset=self.offset(self.ib))
@@ -59,15 +59,24 @@ class Engine:
         address = ctypes.addressof(ctypes.c_char.from_buffer(area))
         return self.ask(0x51, "QQII", address, len(area), 1 << 3, 0)[3]
 
-    def map(self, handle, va, size):
-        self.client.ioctl(0x48, "IIIIQQQ", handle, 0, 1, 14, va, 0, size, fd=self.node, kind="d")
+    def map(self, handle, va, size, flags=6):
+        self.client.ioctl(0x48, "IIIIQQQ", handle, 0, 1, flags, va, 0, size, fd=self.node, kind="d")
+        self.handles.append(handle)
 
-    def submit(self, to, source, size):
+    def submit(self, to, source, size, handles=None, listed=False):
+        """handles: what is in the list of buffers; listed: as a list that was made before."""
         self.words[:32] = struct.pack("8I", 1, size - 1, 0, source & 0xffffffff, source >> 32, to & 0xffffffff, to >> 32, 0)
         ib = ctypes.create_string_buffer(struct.pack("IIQIIII", 0, 0, 0x50000000, 32, 2, 0, 0))
-        chunk = ctypes.create_string_buffer(struct.pack("IIQ", 1, 8, ctypes.addressof(ib)))
-        chunks = ctypes.create_string_buffer(struct.pack("Q", ctypes.addressof(chunk)))
-        low, high = self.ask(0x44, "IIIIQ", self.context, 0, 1, 0, ctypes.addressof(chunks))[:2]
+        handles = [self.ib, *(self.handles if handles is None else handles)]
+        rows = ctypes.create_string_buffer(b"".join(struct.pack("II", handle, 0) for handle in handles))
+        head = struct.pack("IIIIQ", 0, 0, len(handles), 8, ctypes.addressof(rows))
+        number = self.ask(0x43, "IIIIQ", *struct.unpack("IIIIQ", head))[0] if listed else 0
+        list_ = ctypes.create_string_buffer(head)
+        chunks = [ctypes.create_string_buffer(struct.pack("IIQ", 1, 8, ctypes.addressof(ib)))]
+        if not listed:
+            chunks.append(ctypes.create_string_buffer(struct.pack("IIQ", 6, 6, ctypes.addressof(list_))))
+        pointers = ctypes.create_string_buffer(b"".join(struct.pack("Q", ctypes.addressof(chunk)) for chunk in chunks))
+        low, high = self.ask(0x44, "IIIIQ", self.context, number, len(chunks), 0, ctypes.addressof(pointers))[:2]
         return low | high << 32
 
     def wait(self, fence, ns):
@@ -94,6 +103,16 @@ def test_copies(emulator):
         view[5000:5005] = b"there"
         assert engine.wait(engine.submit(0x70000000 + 4096, 0x60000000 + 4096, 4096), 10**9) == 0
         assert here[5000:5005] == b"there"
+        view[:5] = b"named"
+        assert engine.wait(engine.submit(0x70000000, 0x60000000, 4096, listed=True), 10**9) == 0 and here[:5] == b"named"
+        # What work needs must be in its list; what is read only is not written.
+        fails(errno.EFAULT, engine.submit, 0x60000000, 0x70000000, PAGE, handles=[buffer])
+        fails(errno.EFAULT, engine.submit, 0x60000000, 0x70000000, PAGE, handles=[pinned])
+        fails(errno.ENOENT, engine.submit, 0x60000000, 0x70000000, PAGE, handles=[buffer, pinned, 99])
+        engine.map(buffer, 0x90000000, PAGE, 2)
+        fails(errno.EFAULT, engine.submit, 0x90000000, 0x70000000, PAGE)
+        assert [entry.wrong for entry in emulator.wrong()] == ["not-resident", "not-resident", "vm-fault"]
+        emulator.forget()
         # The engine may not go beyond what is mapped; a userptr has no offset.
         fails(errno.EFAULT, engine.submit, 0x60000000, 0x70000000, 4 * PAGE + 1)
         fails(errno.EPERM, engine.offset, pinned)

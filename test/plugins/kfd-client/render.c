@@ -134,10 +134,16 @@ static int submit(const struct client_gem *ib, uint32_t context, uint32_t n_word
 {
 	struct drm_amdgpu_cs_chunk_ib data = {
 		.va_start = ib->va, .ib_bytes = n_words * 4, .ip_type = AMDGPU_HW_IP_DMA};
-	struct drm_amdgpu_cs_chunk chunk = {AMDGPU_CHUNK_ID_IB, sizeof(data) / 4, (uintptr_t)&data};
-	uint64_t chunks = (uintptr_t)&chunk;
+	/* What kfd has mapped need not be there. */
+	struct drm_amdgpu_bo_list_entry entry = {.bo_handle = ib->handle};
+	struct drm_amdgpu_bo_list_in list = {
+		.bo_number = 1, .bo_info_size = sizeof(entry), .bo_info_ptr = (uintptr_t)&entry};
+	struct drm_amdgpu_cs_chunk chunks[] = {
+		{AMDGPU_CHUNK_ID_BO_HANDLES, sizeof(list) / 4, (uintptr_t)&list},
+		{AMDGPU_CHUNK_ID_IB, sizeof(data) / 4, (uintptr_t)&data}};
+	uint64_t pointers[] = {(uintptr_t)&chunks[0], (uintptr_t)&chunks[1]};
 	union drm_amdgpu_cs cs = {
-		.in = {.ctx_id = context, .num_chunks = 1, .chunks = (uintptr_t)&chunks}};
+		.in = {.ctx_id = context, .num_chunks = 2, .chunks = (uintptr_t)pointers}};
 	union drm_amdgpu_wait_cs wait = {0};
 
 	if (ioctl(ib->drm, DRM_IOCTL_AMDGPU_CS, &cs) < 0)

@@ -94,8 +94,13 @@ static int run_gem_userptr(struct call *call)
 	struct object *object;
 	char byte;
 
-	if ((arg->addr | arg->size) % EMU_PAGE || !arg->size)
+	if ((arg->addr | arg->size) % EMU_PAGE || !arg->size ||
+	    arg->flags & ~(AMDGPU_GEM_USERPTR_READONLY | AMDGPU_GEM_USERPTR_ANONONLY |
+			   AMDGPU_GEM_USERPTR_VALIDATE | AMDGPU_GEM_USERPTR_REGISTER))
 		return -EINVAL;
+	/* What is written to must be told of changes of the memory. */
+	if (!(arg->flags & (AMDGPU_GEM_USERPTR_READONLY | AMDGPU_GEM_USERPTR_REGISTER)))
+		return -EACCES;
 	if ((arg->flags & AMDGPU_GEM_USERPTR_VALIDATE) &&
 	    copy_from_caller(call, arg->addr, &byte, 1) < 0)
 		return -EFAULT;

@@ -76,6 +76,12 @@ struct gem {
 	bool is_import;
 };
 
+/* Buffers that work needs, by their numbers. */
+struct list {
+	uint32_t *numbers;
+	uint32_t n;
+};
+
 enum file_kind { FILE_KFD, FILE_RENDER, FILE_DMABUF };
 
 /* An open file description. */
@@ -94,6 +100,7 @@ struct file {
 	struct vm vm;
 	bool is_compute_vm;
 	uint32_t n_contexts, n_lists;
+	struct list *lists;             /* by number less one */
 	uint64_t n_fences, stuck_fence; /* 0: none */
 	/* FILE_DMABUF */
 	struct object *object;
@@ -331,6 +338,7 @@ int run_reset_event(struct call *call);
 int run_wait_events(struct call *call);
 int event_new(struct process *process, const struct event *wanted, bool has_id, uint32_t *ret_id);
 int check_queue(struct call *call, const struct queue *queue);
+void list_free(struct list *list);
 int run_context(struct call *call);
 int run_bo_list(struct call *call);
 int run_cs(struct call *call);

@@ -188,7 +188,13 @@ static int run_free(struct call *call)
 int buffer_map(struct call *call, struct buffer *buffer, struct device *device)
 {
 	uint64_t bit = 1ULL << (device - call->process->devices);
-	struct mapping mapping = {buffer->va, buffer->object->size, 0, 0, buffer->object, true};
+	/* AMDGPU_VM_PAGE_READABLE, AMDGPU_VM_PAGE_WRITEABLE */
+	struct mapping mapping = {buffer->va,
+				  buffer->object->size,
+				  0,
+				  buffer->flags & KFD_WRITABLE ? 6 : 2,
+				  buffer->object,
+				  true};
 	int ret = 0;
 
 	if (!device->vm)

@@ -148,6 +148,9 @@ void file_put(struct emu *emu, struct file *file)
 	object_put(emu, file->object);
 	if (file->process)
 		process_put(emu, file->process);
+	for (uint32_t i = 0; i < file->n_lists; i++)
+		list_free(&file->lists[i]);
+	free(file->lists);
 	free(file->vm.mappings);
 	free(file->gems);
 	free(file);

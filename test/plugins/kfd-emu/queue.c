@@ -135,6 +135,9 @@ static int find_places(struct emu *emu, struct queue *queue)
 static void stop(struct emu *emu, struct process *process, struct queue *queue, uint64_t status)
 {
 	queue->is_stuck = true;
+	/* The memory of a process that is ending goes first; a driver evicts its queues then. */
+	if (status != PROGRAM_TORN && status_field(process->pid, "VmSize", 10) < 0)
+		return;
 	emu->n_wrong++;
 	log_text(emu, "op=step pid=%d queue=%u steps=%llu wrong=%s", process->pid, queue->id,
 		 (unsigned long long)queue->steps, status == PROGRAM_TORN ? "torn" : "vm-fault");
