@@ -83,7 +83,10 @@ int cmd_plugin(struct cr *cr)
 		fflush(stdout);
 		return ret;
 	}
-	log_refuse(cr, ret, "plugin %s: no such word", word ? word : "");
+	if (word)
+		log_refuse(cr, ret, "plugin %s: no such word", word);
+	else
+		log_refuse(cr, ret, "plugin: what to do with them is missing");
 	log_remedy(cr, "criu plugin list | explain | check FILE");
 	return ret;
 }
