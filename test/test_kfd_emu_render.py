@@ -271,3 +271,13 @@ def test_how_many(emulator, workloads, folder, buffers):
     assert len({bucket["addr"] for bucket in saved.buckets()}) == (4 * buffers + 5 if buffers else 0)
     assert error_of(program.verify) == 0
     emulator.assert_good()
+
+
+@pytest.mark.parametrize("emulator", [{"gpus": 4}], indirect=True)
+def test_plain_copy(emulator, folder):
+    out = subprocess.run([plugins.BUILT / "kfd-copy", emulator.root, folder, "size=1048576", "rounds=2"], check=True,
+                         capture_output=True, text=True).stdout
+    assert plugins.parse(out)["bytes"] == 4 << 20 and plugins.parse(out)["best_us"] > 0
+    # Each has contents of its own.
+    assert len({(folder / f"gpu{i}").read_bytes() for i in range(4)}) == 4
+    assert all((folder / f"gpu{i}").stat().st_size == 1 << 20 for i in range(4))
