@@ -4,6 +4,7 @@ mutated ones, or those of a plugin with other rules, which it must not accept. O
 time. CRIU_PLUGIN_ALL=1 fails every hook at every task in every way, and tries every pair of permutations."""
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -676,6 +677,33 @@ def test_g08_killed_when_the_tree_is_gone(place, hook):
                 host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
 
 
+def test_g08_failures_behind_success(place):
+    """What fails when nothing can be taken back any more is a warning of the report, with its plugin."""
+    folder, device, _ = place
+    with plugins.Victims() as own:
+        tree = Tree(tempfile.mktemp(dir=folder), device, own, "family")
+        report = tree.folder / "report.json"
+
+        def warnings():
+            found = json.loads(report.read_text())
+            assert found["success"] and "cause" not in found
+            return [(warning["plugin"], warning["text"].split(": ")[1]) for warning in found.get("warnings", [])]
+
+        tree.dump("--report", report)
+        assert not warnings()
+        tree.dump("--report", report, fail="exit:segv")
+        assert warnings() == [("recorder", "exit")]
+        tree.assert_goes_on()
+        tree.dump("--report", report, "--plugin-timeout", "1", keep=(), fail="resume.task:1:error,exit:hang")
+        assert warnings() == [("recorder", "resume.task"), ("recorder", "exit")]
+        tree.victim.wait_gone()
+        text = tree.images.restore("--report", report, *tree.plugins.options(fail="restore_end:error,exit:segv"), env=tree.env)
+        assert warnings() == [("recorder", "restore_end"), ("recorder", "exit")], text
+        tree.victim.verify()
+        for pid in tree.pids:
+            host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
+
+
 # ---- G9 ----
 
 def check_serial(log):
@@ -857,6 +885,12 @@ def test_plugin_list(mixed):
     mixed.plugins.use("v02")
     status, out, err = command("plugin", "list", "-L", mixed.plugins.folder)
     assert status == 0 and "interface of CRIU 4.2 (v0.2): v02.so" in out, out + err
+
+
+def test_plugin_list_timeout(mixed):
+    for words, said in (((), "each call may take 60 s\n"), (("--plugin-timeout", "7"), "each call may take 7 s (--plugin-timeout)\n")):
+        status, out, err = command("plugin", "list", "-L", mixed.plugins.folder, *words)
+        assert status == 0 and out.count(said) == 2, out + err
 
 
 def test_plugin_directory(mixed, folder):

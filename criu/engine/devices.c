@@ -237,7 +237,7 @@ int devices_resume(struct cr *cr)
 	plugins_undo_records(cr);
 	/* There is nothing left that a device could be resumed for. */
 	if (outcome.fate == CRIU_FATE_KILLED) {
-		report_cause_clear(cr->report);
+		report_cause_demote(cr->report);
 		log_warn(cr, "plugins: the tree is dumped and gone, what failed here harms nobody");
 	} else {
 		cr->dump->resume_error = err;

@@ -131,7 +131,7 @@ static int step_pass(struct cr *cr, const struct plan *plan, const struct step *
 		return err;
 	log_warn(cr, "step %s: failed after the run had succeeded: nothing is taken back",
 		 step->name);
-	report_cause_clear(cr->report);
+	report_cause_demote(cr->report);
 	return 0;
 }
 

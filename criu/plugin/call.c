@@ -155,7 +155,7 @@ static void guard_end(struct guard *guard)
 	pthread_sigmask(SIG_SETMASK, &guard->old_mask, NULL);
 }
 
-static unsigned int timeout_of(const struct cr *cr, const struct plugin *plugin)
+unsigned int plugin_timeout(const struct cr *cr, const struct plugin *plugin)
 {
 	if (cr->opts && cr->opts->plugin_timeout)
 		return cr->opts->plugin_timeout * 1000;
@@ -231,7 +231,7 @@ int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *a
 	call->file = about->file;
 	call->mapping = about->mapping;
 	call->phase = about->phase;
-	call->timeout_ms = timeout_of(cr, plugin);
+	call->timeout_ms = plugin_timeout(cr, plugin);
 	call->deadline_us = started + call->timeout_ms * 1000ull;
 	call->view = (struct criu_call){
 		.size = sizeof(call->view),
@@ -255,4 +255,16 @@ int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *a
 		plugin->context = call->view.context;
 	plugin_count(plugin, about->hook, time_now_us() - started);
 	return judge(call, about, ret);
+}
+
+void plugin_call_last(struct cr *cr, struct plugin *plugin, const struct call_about *about,
+		      int (*body)(struct criu_call *call, void *arg))
+{
+	bool is_success = cr->report && !report_cause_get(cr->report);
+
+	if (plugin_call(cr, plugin, about, body, plugin, NULL) == 0 || !is_success)
+		return;
+	log_warn(cr, "plugin %s: %s: what failed here harms nobody", plugin->decl.name,
+		 about->hook);
+	report_cause_demote(cr->report);
 }

@@ -5,6 +5,7 @@
 
 #include "compel/base/cleanup.h"
 #include "cr.h"
+#include "options.h"
 #include "plugin/priv.h"
 #include "util/str.h"
 
@@ -23,7 +24,7 @@ static void print_option(const struct plugin *plugin, const struct criu_option *
 	fprintf(out, "\n");
 }
 
-static void print_plugin(const struct plugin *plugin, FILE *out)
+static void print_plugin(const struct cr *cr, const struct plugin *plugin, FILE *out)
 {
 	if (plugin->legacy) {
 		fprintf(out, "%s, interface of CRIU 4.2 (v0.2): %s\n", plugin->decl.name,
@@ -33,6 +34,8 @@ static void print_plugin(const struct plugin *plugin, FILE *out)
 	fprintf(out, "%s %s: %s\n", plugin->decl.name, plugin->decl.version, plugin->file);
 	if (plugin->decl.about)
 		fprintf(out, "  %s\n", plugin->decl.about);
+	fprintf(out, "  each call may take %.3g s%s\n", plugin_timeout(cr, plugin) / 1e3,
+		cr->opts && cr->opts->plugin_timeout ? " (--plugin-timeout)" : "");
 	for (size_t i = 0; i < plugin->decl.n_classes; i++)
 		fprintf(out, "  class %s\n", plugin->decl.classes[i].name);
 	for (size_t i = 0; i < plugin->decl.n_barriers; i++)
@@ -51,7 +54,7 @@ void plugins_print_list(struct cr *cr, FILE *out)
 		return;
 	}
 	plugins_for_each (plugin, cr->plugins)
-		print_plugin(plugin, out);
+		print_plugin(cr, plugin, out);
 }
 
 void plugins_print_order(struct cr *cr, FILE *out)

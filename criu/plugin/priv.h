@@ -216,6 +216,11 @@ struct call_about {
  */
 int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *about,
 		int (*body)(struct criu_call *call, void *arg), void *arg, struct call *ret_call);
+/* A call whose failure changes nothing any more: if nothing else has failed it is a warning. */
+void plugin_call_last(struct cr *cr, struct plugin *plugin, const struct call_about *about,
+		      int (*body)(struct criu_call *call, void *arg));
+/* Milliseconds that each call may take. */
+unsigned int plugin_timeout(const struct cr *cr, const struct plugin *plugin);
 int plugin_calls_start(struct cr *cr);
 /* "plugin amdgpu: dump_file: pid 123: fd 5 (/dev/kfd)" */
 void plugin_call_describe(const struct call *call, char *ret, size_t size);

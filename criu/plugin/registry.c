@@ -212,7 +212,7 @@ void plugins_free(struct cr *cr)
 		const struct call_about about = {.hook = "exit", .phase = -1};
 
 		if (plugin_is_active(plugin) && plugin->decl.exit)
-			(void)plugin_call(cr, plugin, &about, call_exit, plugin, NULL);
+			plugin_call_last(cr, plugin, &about, call_exit);
 		plugin_counts_report(cr, plugin);
 	}
 	list_for_each_entry_safe (plugin, next, &plugins->all, node)

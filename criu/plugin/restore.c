@@ -63,7 +63,7 @@ void plugins_end(struct cr *cr, const struct criu_outcome *outcome)
 			continue;
 		plugin->has_restore_begun = false;
 		if (plugin->decl.restore_end)
-			(void)plugin_call(cr, plugin, &about, call_end, plugin, NULL);
+			plugin_call_last(cr, plugin, &about, call_end);
 	}
 }
 

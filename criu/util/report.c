@@ -16,8 +16,9 @@
 #include "compel/base/cleanup.h"
 #include "util/report.h"
 
-#define CAUSE_SLOTS 16
-#define STEP_SLOTS  128
+#define CAUSE_SLOTS   16
+#define STEP_SLOTS    128
+#define WARNING_SLOTS 8
 
 struct report_step {
 	uint32_t is_ready;
@@ -31,6 +32,8 @@ struct report {
 	uint32_t n_used; /* slots handed out */
 	uint32_t n_errors;
 	struct report_cause causes[CAUSE_SLOTS];
+	uint32_t n_warnings;
+	struct report_cause warnings[WARNING_SLOTS];
 	uint64_t bytes;
 	uint32_t stage_version; /* odd while the stage is being written */
 	char stage[32];
@@ -150,6 +153,15 @@ void report_cause_clear(struct report *report)
 	__atomic_store_n(&report->first, 0, __ATOMIC_RELEASE);
 }
 
+void report_cause_demote(struct report *report)
+{
+	const struct report_cause *cause = report_first(report);
+
+	if (cause && report->n_warnings < WARNING_SLOTS)
+		report->warnings[report->n_warnings++] = *cause;
+	report_cause_clear(report);
+}
+
 const struct report_cause *report_cause_get(const struct report *report)
 {
 	return report_first((struct report *)report);
@@ -255,6 +267,21 @@ static void json_cause(FILE *out, const struct report_cause *cause)
 	fputs("\n  }", out);
 }
 
+static void json_warnings(FILE *out, const struct report *report)
+{
+	for (uint32_t i = 0; i < report->n_warnings; i++) {
+		fprintf(out, "%s\n    { \"stage\": ", i ? "," : ",\n  \"warnings\": [");
+		json_string(out, report->warnings[i].stage);
+		fputs(", \"plugin\": ", out);
+		json_string(out, report->warnings[i].plugin);
+		fputs(", \"text\": ", out);
+		json_string(out, report->warnings[i].text);
+		fputs(" }", out);
+	}
+	if (report->n_warnings)
+		fputs("\n  ]", out);
+}
+
 static void json_steps(FILE *out, const struct report *report)
 {
 	uint32_t n = MIN(__atomic_load_n(&report->n_steps, __ATOMIC_ACQUIRE), (uint32_t)STEP_SLOTS);
@@ -290,6 +317,7 @@ int report_write_json(const struct report *report, int fd, const char *command, 
 		exit_code);
 	if (cause && exit_code)
 		json_cause(out, cause);
+	json_warnings(out, report);
 	json_steps(out, report);
 	fputs("\n}\n", out);
 	if (fclose(out))
