@@ -22,6 +22,7 @@
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
 #include "kernel/kcmp.h"
+#include "plugin/plugin.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/fd.h"
@@ -342,8 +343,9 @@ static int reg_link(struct cr *cr, struct file *file)
 	if (reg->ghost || reg->linked || reg->dead_pid || reg->need_not_be ||
 	    files_inherited(cr, path_relative(reg->name)) >= 0)
 		return 0;
-	/* Files of /proc that belong to tasks of the tree do not exist yet. */
-	if (path_is_under(reg->name, "/proc"))
+	/* Files of /proc that belong to tasks of the tree do not exist yet, and where a device is
+	 * here, if its name is another one, is the plugin's business. */
+	if (path_is_under(reg->name, "/proc") || plugins_map_path(cr, reg->name))
 		return 0;
 	fd = open(reg->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)

@@ -92,6 +92,7 @@ struct device_mapping *plugins_add_mapping(struct cr *cr, struct plugin_class *c
 	};
 	list_add_tail(&cr->plugins->mappings, &mapping->node);
 	hash_put(&cr->plugins->mappings_by_start, mapping_key(facts->pid, facts->start), mapping);
+	hash_put(&cr->plugins->mappings_by_path, hash_str(mapping->path), mapping);
 	class->plugin->owns_something = true;
 	return mapping;
 }
@@ -131,6 +132,14 @@ struct device_mapping *plugins_find_mapping(const struct cr *cr, pid_t pid, uint
 			       mapping->view.start == start
 		       ? mapping
 		       : NULL;
+}
+
+bool plugins_map_path(const struct cr *cr, const char *path)
+{
+	const struct device_mapping *mapping =
+		cr->plugins ? hash_get(&cr->plugins->mappings_by_path, hash_str(path)) : NULL;
+
+	return mapping && str_equal(mapping->path, path);
 }
 
 /* ---- the manifest ---- */

@@ -135,6 +135,7 @@ struct plugins {
 	struct list files, mappings;
 	struct hash files_by_id;
 	struct hash mappings_by_start;
+	struct hash mappings_by_path; /* one of each path */
 	device_borrow borrow;
 	bool is_settled;
 	struct share *share;

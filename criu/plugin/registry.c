@@ -198,6 +198,7 @@ static void free_devices(struct plugins *plugins)
 	}
 	hash_release(&plugins->files_by_id);
 	hash_release(&plugins->mappings_by_start);
+	hash_release(&plugins->mappings_by_path);
 	hash_release(&plugins->majors);
 }
 
