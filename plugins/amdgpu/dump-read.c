@@ -257,10 +257,15 @@ static int read_handle(struct criu_call *call, struct render *render, const stru
 			"handle %u is memory of the process (userptr): cannot be made again",
 			handle->handle);
 	err = learn(call, node, dmabuf, &render->objects[i], &render->own_handles[i]);
+	if (err)
+		return err;
+	err = drm_offset(call, fd, handle->handle, &render->offsets[i]);
 	/* What the CPU cannot reach has no offset, and is mapped nowhere. */
-	if (!err && drm_offset(call, fd, handle->handle, &render->offsets[i]))
-		render->offsets[i] = 0;
-	return err;
+	if (err == -EPERM)
+		render->offsets[i] = err = 0;
+	if (err)
+		return criu_error(call, err, "have the offset of handle %u", handle->handle);
+	return 0;
 }
 
 static int by_handle(const void *a, const void *b)

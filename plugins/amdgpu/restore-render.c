@@ -98,9 +98,11 @@ static int finish_bo(struct criu_call *call, struct saved_render *saved, size_t 
 {
 	const DrmBoEntry *bo = saved->image->bo_entries[i];
 
-	/* What the CPU cannot reach has no offset. */
-	if (drm_offset(call, saved->fd, bo->handle, &saved->places[i].new))
-		saved->places[i].new = 0;
+	/* What the CPU cannot reach has none. */
+	int err = bo->offset ? drm_offset(call, saved->fd, bo->handle, &saved->places[i].new) : 0;
+
+	if (err)
+		return criu_error(call, err, "have the offset of handle %u", bo->handle);
 	return map_for_gpu(call, saved->fd, bo);
 }
 
