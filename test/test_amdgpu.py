@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The amdgpu plugin on the emulated driver: what workloads have is there again, and in which order the driver was asked. How often
-each is done: CRIU_AMDGPU_TIMES (1). Rows are those of the list of things that once went wrong with such plugins, in the names of
-tests as row_NN."""
+each is done: CRIU_AMDGPU_TIMES (1)."""
 
-import os
+import subprocess
 
 import pytest
 
 from lib import host, plugins
+from lib.amdgpu import CRIU_OPS, PLUGIN, WORKLOADS, assert_goes_on, dumped, options, start, times
 from lib.criu import TOP, Images
 from lib.kfd import Emulator, Workloads
+from lib.program import Program
 
-TIMES = int(os.environ.get("CRIU_AMDGPU_TIMES", "1"))
-PLUGIN = TOP / "build/lib/criu"
-CRIU_OPS = ("process_info", "checkpoint", "unpause", "restore", "resume")
+TIMES = times("CRIU_AMDGPU_TIMES")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,27 +30,6 @@ def workloads():
 def emulator(folder, tidy, request):
     with Emulator(folder, **getattr(request, "param", {})) as emulator:
         yield emulator
-
-
-def options(emulator, **values):
-    return ["-L", PLUGIN, *emulator.roots(), *[word for key, value in values.items()
-                                               for word in ("--plugin-opt", f"amdgpu.{key.replace('_', '-')}={value}")]]
-
-
-# What is started with how many GPUs.
-WORKLOADS = {
-    "one": ("kfd-compute", 1, []),
-    "two": ("kfd-compute", 2, ["gpus=2", "buffers=2"]),
-    "threads": ("kfd-compute", 1, ["threads=2"]),
-    "after": ("kfd-render", 1, ["krrrr"]),
-    "around": ("kfd-render", 1, ["rrkrr"]),
-    "alone": ("kfd-render", 1, ["rrrr"]),
-    "share": ("kfd-share", 1, []),
-    "share-keep": ("kfd-share", 1, ["keep=1"]),
-    "share-two": ("kfd-share", 2, ["gpus=2", "keep=1"]),
-    "family": ("kfd-family", 1, []),
-    "family-two": ("kfd-family", 2, ["gpus=2"]),
-}
 
 
 def check_order(emulator, log):
@@ -87,10 +65,9 @@ def check_restore_order(emulator, log):
 @pytest.mark.parametrize("copy", ["map", "sdma"])
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_workload(folder, workloads, tidy, name, copy, round_):
-    program, gpus, words = WORKLOADS[name]
     images = Images(folder / "images")
-    with Emulator(folder, gpus=gpus) as emulator:
-        victim = workloads.start(program, folder / "program", emulator, *words)
+    with Emulator(folder, gpus=WORKLOADS[name][1]) as emulator:
+        victim = start(workloads, name, folder / "program", emulator)
         emulator.forget()
         images.dump(victim.pid, *options(emulator, copy=copy))
         check_order(emulator, emulator.log())
@@ -101,3 +78,68 @@ def test_workload(folder, workloads, tidy, name, copy, round_):
         check_restore_order(emulator, emulator.log())
         victim.verify()
         emulator.assert_good()
+
+
+@pytest.mark.parametrize("round_", range(TIMES))
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_leave_running(folder, workloads, tidy, name, round_):
+    """The source goes on, and what was dumped of it can be restored later."""
+    images = Images(folder / "images")
+    with Emulator(folder, gpus=WORKLOADS[name][1]) as emulator:
+        victim = start(workloads, name, folder / "program", emulator)
+        emulator.forget()
+        images.dump(victim.pid, "--leave-running", *options(emulator))
+        check_order(emulator, emulator.log())
+        assert_goes_on(emulator, victim)
+        emulator.assert_good()
+        victim.verify()
+        host.wait_until(lambda: not emulator.state("process"), "it is gone", 10)
+        victim.forget_end()
+        images.restore(*options(emulator))
+        victim.verify()
+        emulator.assert_good()
+
+
+def test_private_namespaces():
+    """All of it in namespaces of pids, mounts and network of its own."""
+    done = subprocess.run(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--mount", "/usr/bin/python3", "-m",
+                           "pytest", "-q", "-p", "no:cacheprovider", TOP / "test/test_amdgpu.py", "-k",
+                           "test_workload and (share-keep or family or after)"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_images_and_work_apart(folder, workloads, emulator):
+    """The working directory is neither of the two, and nothing of the plugin's is in the work directory."""
+    victim, images = dumped(workloads, "one", folder, emulator)
+    (folder / "elsewhere").mkdir()
+    assert list(images.folder.glob("amdgpu-*"))
+    assert not list(images.work.glob("amdgpu-*"))
+    images.restore(*options(emulator), cwd=folder / "elsewhere")
+    victim.verify()
+    emulator.assert_good()
+
+
+def test_inventory(folder, workloads, emulator):
+    """The images say that they need the plugin, by the name that CRIU has for it, and are refused without it."""
+    _, images = dumped(workloads, "one", folder, emulator)
+    (folder / "empty").mkdir()
+    assert b"amdgpu_plugin" in (images.folder / "inventory.img").read_bytes()
+    assert "amdgpu_plugin" in images.restore("-L", folder / "empty", expect=1)
+
+
+def test_absent(folder, workloads, emulator):
+    """Without the device the plugin says so, and harms nobody; but images that need it are refused."""
+    _, images = dumped(workloads, "one", folder, emulator)
+    words = ["-L", PLUGIN, "--plugin-opt", f"amdgpu.topology={folder}/nowhere"]
+    assert "absent" in images.restore(*words, expect=1)
+    program = Program(TOP / "build/test/cr/pipe-data", folder / "other")
+    program.wait_ready()
+    pids = host.tree(program.pid)
+    other = Images(folder / "other-images")
+    assert "plugin amdgpu: is absent" in other.dump(program.pid, *words)
+    program.wait_gone()
+    host.reap()
+    host.wait_until(lambda: all(host.is_gone(pid) for pid in pids[1:]), "all have ended", 10)
+    program.forget_end()
+    other.restore(*words)
+    program.verify()
