@@ -253,7 +253,7 @@ static size_t gather(const struct order *order, size_t at, size_t end, struct gr
 
 int plugins_dump_until(struct cr *cr, enum anchor anchor)
 {
-	struct group group = {NULL};
+	struct group group = {0};
 	const struct order *order;
 	size_t end, at = 0;
 	int err = 0;
