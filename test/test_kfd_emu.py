@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import struct
+import sys
 import threading
 
 import pytest
@@ -329,6 +330,28 @@ def test_end_lets_go(emulator, workloads, folder):
     os.close(fd)
     host.wait_until(lambda: not emulator.state("file"), "no file is open")
     assert not emulator.state("bo")
+
+
+def test_exec_lets_go(emulator):
+    """An address space has it, not a pid."""
+    ends = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            client = Client(emulator).acquire()
+            client.alloc(0x10000000, PAGE, VRAM)
+            os.set_inheritable(client.kfd, True)
+            os.set_inheritable(ends[1], True)
+            os.execv(sys.executable, [sys.executable, "-c", f"import os, signal; os.write({ends[1]}, b'1'); signal.pause()"])
+        finally:
+            os._exit(1)
+    os.close(ends[1])
+    assert os.read(ends[0], 1) == b"1"
+    host.wait_until(lambda: not emulator.state("process"), "the driver lets go")
+    assert not emulator.state("bo") and emulator.state("file")
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(ends[0])
 
 
 @pytest.mark.parametrize("op,kind,error", [("process_info", "error:5", 5), ("process_info", "done:5", 5), ("checkpoint", "error:12", 12),

@@ -83,7 +83,7 @@ static int check_kfd(struct call *call, bool is_criu)
 	bool is_tracer = is_criu &&
 			 status_field(process->pid, "TracerPid", 10) == call->caller->tid;
 
-	if (!process->start || (process->pid != call->caller->pid && !is_tracer)) {
+	if (process_is_gone(process) || (process->pid != call->caller->pid && !is_tracer)) {
 		call->wrong = is_criu ? "not-owner-or-tracer" : "not-owner";
 		return -EBADF;
 	}

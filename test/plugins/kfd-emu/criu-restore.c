@@ -270,7 +270,7 @@ static struct process *find_process(struct call *call, uint32_t pid)
 	unsigned int depth = status_pids(call->caller->tid, own, 32);
 
 	for (struct process *process = call->emu->processes; process; process = process->next)
-		if (depth && process->start && !process_is_gone(process) &&
+		if (depth && !process_is_gone(process) &&
 		    status_pids(process->pid, its, 32) >= depth && its[depth - 1] == (pid_t)pid)
 			return process;
 	return NULL;

@@ -165,8 +165,9 @@ struct svm_range {
 struct process {
 	struct process *next;
 	pid_t pid;
-	uint64_t start; /* in clock ticks since boot: tells a pid that was given again */
+	int mem; /* its memory, /proc/PID/mem: of one address space, and empty when that is gone */
 	unsigned int refs;
+	bool is_cleared; /* the address space is gone, files are still open */
 	uint32_t n_devices;
 	struct device *devices;
 	struct queue *queues;
@@ -302,7 +303,6 @@ void buffer_free(struct emu *emu, struct process *process, struct buffer *buffer
 long long status_field(pid_t tid, const char *name, int base);
 /* Fields of NSpid; how many. */
 unsigned int status_pids(pid_t tid, pid_t *ret_pids, unsigned int room);
-uint64_t process_start(pid_t pid);
 
 /* ---- queue.c ---- */
 

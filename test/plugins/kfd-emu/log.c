@@ -127,7 +127,7 @@ char *state_text(struct emu *emu)
 			file->id, node_name(file, name), file->opener, file->refs, n, file->vm.n);
 	}
 	for (struct process *process = emu->processes; process; process = process->next)
-		if (process->start)
+		if (!process->is_cleared)
 			print_process(out, process);
 	for (uint32_t i = 1; i <= emu->last_object; i++) {
 		const struct object *object = emu->objects[i];

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Open files, and what a process has in the driver. As kfd_process.c has it, there is one such
- * process for each address space that opened kfd, however often; its last open file, or its end,
- * lets go of it (kfd_process_notifier_release(), kfd_unref_process()). It has one device for each
- * GPU (kfd_init_apertures()), known to it by an id that is the real one at first and may be another
- * one after a restore. An exec would end it, too, which cannot be seen from here.
+ * process for each address space that opened kfd, however often; its last open file, or the end of
+ * the address space, by exit or exec, lets go of it (kfd_process_notifier_release(),
+ * kfd_unref_process()). It has one device for each GPU (kfd_init_apertures()), known to it by an id
+ * that is the real one at first and may be another one after a restore.
  */
 #include "emu.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static FILE *open_proc(pid_t pid, const char *name)
 {
@@ -61,28 +63,12 @@ unsigned int status_pids(pid_t tid, pid_t *ret_pids, unsigned int room)
 	return n;
 }
 
-/* 0 for one that has ended, also while nobody has waited for it: its memory is gone. */
-uint64_t process_start(pid_t pid)
-{
-	FILE *file = open_proc(pid, "stat");
-	char line[1024], state, *at;
-	unsigned long long start = 0;
-
-	if (!file)
-		return 0;
-	at = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-	fclose(file);
-	if (!at || sscanf(at + 1,
-			  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			  "%*d %*d %llu",
-			  &state, &start) != 2)
-		return 0;
-	return state == 'Z' || state == 'X' ? 0 : start;
-}
-
+/* Where nothing is, there is an error as long as there is an address space. */
 bool process_is_gone(const struct process *process)
 {
-	return process_start(process->pid) != process->start;
+	char byte;
+
+	return process->is_cleared || pread(process->mem, &byte, 1, 0) == 0;
 }
 
 struct gpu *gpu_by_id(struct emu *emu, uint32_t id)
@@ -262,7 +248,10 @@ static void clear(struct emu *emu, struct process *process)
 	free(process->devices);
 	process->devices = NULL;
 	process->n_devices = 0;
-	process->start = 0;
+	if (process->mem >= 0)
+		close(process->mem);
+	process->mem = -1;
+	process->is_cleared = true;
 }
 
 void process_put(struct emu *emu, struct process *process)
@@ -281,7 +270,7 @@ void process_put(struct emu *emu, struct process *process)
 void processes_reap(struct emu *emu)
 {
 	for (struct process *process = emu->processes; process; process = process->next)
-		if (process->start && process_is_gone(process)) {
+		if (!process->is_cleared && process_is_gone(process)) {
 			log_text(emu, "op=end pid=%d", process->pid);
 			clear(emu, process);
 		}
@@ -289,11 +278,11 @@ void processes_reap(struct emu *emu)
 
 struct process *process_open(struct emu *emu, const struct caller *caller)
 {
-	uint64_t start = process_start(caller->pid);
 	struct process *process;
+	char path[64];
 
 	for (process = emu->processes; process; process = process->next)
-		if (process->pid == caller->pid && process->start == start) {
+		if (process->pid == caller->pid && !process_is_gone(process)) {
 			process->refs++;
 			return process;
 		}
@@ -301,12 +290,14 @@ struct process *process_open(struct emu *emu, const struct caller *caller)
 	if (!process)
 		return NULL;
 	process->devices = calloc(emu->n_gpus ? emu->n_gpus : 1, sizeof(struct device));
-	if (!process->devices) {
+	snprintf(path, sizeof(path), "/proc/%d/mem", caller->pid);
+	process->mem = open(path, O_RDWR | O_CLOEXEC);
+	if (!process->devices || process->mem < 0) {
+		free(process->devices);
 		free(process);
 		return NULL;
 	}
 	process->pid = caller->pid;
-	process->start = start;
 	process->refs = 1;
 	process->n_devices = emu->n_gpus;
 	for (uint32_t i = 0; i < emu->n_gpus; i++) {

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "program.h"
 
@@ -83,13 +84,24 @@ static bool find_place(const struct vm *vm, uint64_t va, struct place *ret_place
 	return true;
 }
 
+/* Of a process by way of its address space, which is there longer than the process has it. */
 static int read_place(const struct place *place, void *data, size_t size)
 {
+	const struct object *object = place->object;
+	off_t at = (off_t)(object->user_address + place->offset);
+
+	if (object->user_address && object->owner)
+		return pread(object->owner->mem, data, size, at) == (ssize_t)size ? 0 : -EFAULT;
 	return object_read(place->object, place->offset, data, size);
 }
 
 static int write_place(const struct place *place, uint64_t value)
 {
+	const struct object *object = place->object;
+	off_t at = (off_t)(object->user_address + place->offset);
+
+	if (object->user_address && object->owner)
+		return pwrite(object->owner->mem, &value, 8, at) == 8 ? 0 : -EFAULT;
 	return object_write(place->object, place->offset, &value, sizeof(value));
 }
 
@@ -135,9 +147,6 @@ static int find_places(struct emu *emu, struct queue *queue)
 static void stop(struct emu *emu, struct process *process, struct queue *queue, uint64_t status)
 {
 	queue->is_stuck = true;
-	/* The memory of a process that is ending goes first; a driver evicts its queues then. */
-	if (status != PROGRAM_TORN && status_field(process->pid, "VmSize", 10) < 0)
-		return;
 	emu->n_wrong++;
 	log_text(emu, "op=step pid=%d queue=%u steps=%llu wrong=%s", process->pid, queue->id,
 		 (unsigned long long)queue->steps, status == PROGRAM_TORN ? "torn" : "vm-fault");
@@ -163,7 +172,7 @@ static void step(struct emu *emu, struct process *process, struct queue *queue)
 	n = queue->n_places - PLACES;
 	for (uint32_t i = 0; i < n; i++) {
 		if (read_place(&queue->places[PLACES + i], &values[i], 8) < 0) {
-			/* Memory of a process that has just ended is no fault. */
+			/* Memory that has just gone is no fault. */
 			if (!process_is_gone(process))
 				stop(emu, process, queue, PROGRAM_FAULT);
 			return;
