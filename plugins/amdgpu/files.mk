@@ -19,3 +19,15 @@ $(B)/lib/criu/amdgpu_plugin.so: $(amdgpu-obj)
 amdgpu-pure := $(patsubst %,$(B)/san/plugins/amdgpu/%.o,topology topology-match)
 $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/amdgpu/*.c)): $(B)/san/plugins/amdgpu/pure.a
 $(B)/san/plugins/amdgpu/pure.a: $(amdgpu-pure)
+
+$(B)/doc/criu-amdgpu-plugin.1: Documentation/criu-amdgpu-plugin.1.in
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)sed 's/@VERSION@/$(VERSION)/' $< >$@
+docs += $(B)/doc/criu-amdgpu-plugin.1
+
+.PHONY: install-amdgpu
+install: install-amdgpu
+install-amdgpu: $(B)/doc/criu-amdgpu-plugin.1
+	install -d $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $< $(DESTDIR)$(MANDIR)/man1
