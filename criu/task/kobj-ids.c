@@ -80,6 +80,20 @@ static void hold_own(struct kobj_ids *ids, int proc)
 		ids->held[i] = openat(proc, of_threads[i].file, O_RDONLY | O_CLOEXEC);
 }
 
+/*
+ * A PID namespace without a process has no number and the file no target, which is also how it
+ * looks for a task that has ended: that has none of the others either.
+ */
+static bool children_differ(int proc, const char *file, uint64_t own)
+{
+	uint64_t theirs;
+	int err = proc_read_namespace(proc, file, &theirs);
+
+	if (err == -ENOENT)
+		return proc_read_namespace(proc, "ns/mnt", &theirs) == 0;
+	return !err && theirs != own;
+}
+
 int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 {
 	uint64_t inode;
@@ -97,8 +111,7 @@ int namespaces_read(int proc, uint64_t ret[NS_INDEXES])
 	 * unshare(2). */
 	for (size_t i = 0; i < ARRAY_SIZE(for_children); i++)
 		if (ret[for_children[i].index] &&
-		    proc_read_namespace(proc, for_children[i].file, &inode) == 0 &&
-		    inode != ret[for_children[i].index])
+		    children_differ(proc, for_children[i].file, ret[for_children[i].index]))
 			ret[for_children[i].index] = UINT64_MAX;
 	return 0;
 }
