@@ -2,6 +2,7 @@
 """criu restore --hold leaves the tree restored and stopped, and criu release lets it run: what both say, and that nothing is left
 of a tree whose holder ends in between."""
 
+import contextlib
 import json
 import os
 import signal
@@ -344,12 +345,19 @@ def test_killed_after(step, victim):
     victim.program.verify()
 
 
-def test_command_is_interrupted(victim):
-    """What is sent to the command while it waits reaches who restores."""
+@contextlib.contextmanager
+def stopped_command(victim):
+    """The command, waiting, and the process that restores, which has stopped in the midst of it."""
     with subprocess.Popen([CRIU, "restore", "--hold", "-D", victim.set.folder, "-W", victim.set.work, "-o", "restore.log",
                            *victim.options()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           env={**os.environ, **victim.env, "CRIU_FAIL_STEP": "memory:stop"}) as command:
         [holder] = host.wait_until(lambda: [pid for pid in host.children(command.pid) if stat(pid)[0] == "T"], "the stop")
+        yield command, holder
+
+
+def test_command_is_interrupted(victim):
+    """What is sent to the command while it waits reaches who restores."""
+    with stopped_command(victim) as (command, holder):
         command.send_signal(signal.SIGTERM)
         host.wait_until(lambda: int(Path(f"/proc/{holder}/status").read_text().partition("ShdPnd:\t")[2].split()[0], 16)
                         & 1 << signal.SIGTERM - 1, "the signal")
@@ -363,10 +371,7 @@ def test_command_is_interrupted(victim):
 
 def test_command_is_killed(victim):
     """Nobody would know that there is something to be released."""
-    with subprocess.Popen([CRIU, "restore", "--hold", "-D", victim.set.folder, "-W", victim.set.work, "-o", "restore.log",
-                           *victim.options()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          env={**os.environ, **victim.env, "CRIU_FAIL_STEP": "memory:stop"}) as command:
-        [holder] = host.wait_until(lambda: [pid for pid in host.children(command.pid) if stat(pid)[0] == "T"], "the stop")
+    with stopped_command(victim) as (command, holder):
         command.kill()
         assert command.wait(60) == -9
     os.kill(holder, signal.SIGCONT)

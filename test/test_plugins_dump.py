@@ -17,6 +17,7 @@ import pytest
 
 from lib import host, plugins
 from lib.criu import CRIU, Images, run
+from lib.plugins import changed, moved, places, refused, without
 from lib.victim import failed
 
 ALL = os.environ.get("CRIU_PLUGIN_ALL") == "1"
@@ -120,32 +121,6 @@ def standard(request):
     for name, use in (("family", ("recorder",)), ("mixed", ("recorder", "other")), ("plain", ("recorder",))):
         if name in request.fixturenames:
             request.getfixturevalue(name).plugins.use(*use)
-
-
-def refused(check, *args):
-    """What is broken is seen."""
-    try:
-        check(*args)
-    except AssertionError:
-        return
-    raise AssertionError(f"{check.__name__} does not see what is broken")
-
-
-def moved(log, is_it, to):
-    rest = [entry for entry in log if not is_it(entry)]
-    return rest[:to] + [entry for entry in log if is_it(entry)] + rest[to:]
-
-
-def without(log, is_it):
-    return [entry for entry in log if not is_it(entry)]
-
-
-def changed(log, is_it, **fields):
-    return [plugins.Entry({**entry, **fields}) if is_it(entry) else entry for entry in log]
-
-
-def places(log, **wanted):
-    return [i for i, entry in enumerate(log) if plugins.select([entry], **wanted)]
 
 
 # ---- G1 ----

@@ -249,24 +249,39 @@ int files_add_path_of(struct cr *cr, const struct file *file, uint32_t flags, ui
 	return 0;
 }
 
-/* The facts of name below /proc/<pid>; *ret_link and facts->path_fd are the caller's. */
-static int link_facts(struct cr *cr, struct task *task, const char *name, struct fd_facts *facts,
-		      char **ret_link)
-{
-	_cleanup_free_ char *link = NULL;
-	_cleanup_close_ int fd = -1;
-	int err;
+/* A link below /proc/<pid>; the facts hold its text and descriptor. */
+struct link {
+	struct fd_facts facts;
+	char *text;
+	int fd;
+};
 
-	err = fd_read_link(task_proc_fd(task), name, &link);
+static void link_close(struct link *link)
+{
+	free(link->text);
+	if (link->fd >= 0)
+		close(link->fd);
+}
+
+static int link_open(struct cr *cr, struct task *task, const char *name, uint32_t flags,
+		     struct link *ret)
+{
+	struct fd_facts *facts = &ret->facts;
+	int err = fd_read_link(task_proc_fd(task), name, &ret->text);
+
 	if (err)
 		return log_err(cr, err, "%d: read the link %s", task->host_pid, name);
-	fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return log_err(cr, -errno, "%d: open %s (%s)", task->host_pid, name, link);
-	if (fstat(fd, &facts->st) < 0)
-		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, link);
-	facts->path_fd = TAKE_FD(fd);
-	facts->link = *ret_link = TAKE_PTR(link);
+	ret->fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
+	if (ret->fd < 0)
+		return log_err(cr, -errno, "%d: open %s (%s)", task->host_pid, name, ret->text);
+	*facts = (struct fd_facts){.task = task,
+				   .fd = -1,
+				   .path_fd = ret->fd,
+				   .mnt_id = -1,
+				   .flags = flags,
+				   .link = ret->text};
+	if (fstat(ret->fd, &facts->st) < 0)
+		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, ret->text);
 	return 0;
 }
 
@@ -288,27 +303,24 @@ static bool is_mappable(const struct stat *st)
 int files_add_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		   uint32_t *ret_id)
 {
-	struct fd_facts facts = {.task = task, .fd = -1, .mnt_id = -1, .flags = flags};
-	_cleanup_free_ char *link = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_(link_close) struct link link = {.fd = -1};
+	const struct fd_facts *facts = &link.facts;
 	struct reg_file *reg;
-	int err;
+	int err = link_open(cr, task, name, flags, &link);
 
-	err = link_facts(cr, task, name, &facts, &link);
 	if (err)
 		return err;
-	fd = facts.path_fd;
-	if (mem_memfd_match(link, &facts.st))
-		return memfd_add_mapping(cr, &facts, ret_id);
-	if (!is_mappable(&facts.st)) {
+	if (mem_memfd_match(link.text, &facts->st))
+		return memfd_add_mapping(cr, facts, ret_id);
+	if (!is_mappable(&facts->st)) {
 		log_refuse(cr, -ENOTSUP,
 			   "%d: %s: mapping of %s, which is no regular file and no plugin handles",
-			   task->host_pid, name, link);
+			   task->host_pid, name, link.text);
 		log_remedy(cr, "load the plugin that handles it");
 		return -ENOTSUP;
 	}
 	/* As in images of CRIU 4.2, working and root directories are entries of each task's own. */
-	err = reg_add(cr, &facts, flags, 0, !S_ISDIR(facts.st.st_mode), &reg);
+	err = reg_add(cr, facts, flags, 0, !S_ISDIR(facts->st.st_mode), &reg);
 	if (err)
 		return err;
 	*ret_id = reg->file.id;
@@ -335,28 +347,25 @@ static int claim_by_legacy(struct cr *cr, struct task *task, const char *name,
 int files_claim_link(struct cr *cr, struct task *task, const char *name, uint32_t flags,
 		     struct plugin_class **ret_class, uint32_t *ret_id, struct stat *ret_st)
 {
-	struct fd_facts facts = {.task = task, .fd = -1, .mnt_id = -1, .flags = flags};
-	_cleanup_free_ char *link = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_(link_close) struct link link = {.fd = -1};
+	const struct fd_facts *facts = &link.facts;
 	struct reg_file *reg;
-	int err;
+	int err = link_open(cr, task, name, flags, &link);
 
-	err = link_facts(cr, task, name, &facts, &link);
 	if (err)
 		return err;
-	fd = facts.path_fd;
-	err = ext_claim(cr, &facts, ret_class);
+	err = ext_claim(cr, facts, ret_class);
 	if (!err && !*ret_class)
-		err = claim_by_legacy(cr, task, name, &facts.st);
+		err = claim_by_legacy(cr, task, name, &facts->st);
 	else if (!err)
 		err = 1;
 	if (err <= 0)
 		return err;
-	err = reg_add_device(cr, &facts, flags, &reg);
+	err = reg_add_device(cr, facts, flags, &reg);
 	if (err)
 		return err;
 	*ret_id = reg->file.id;
-	*ret_st = facts.st;
+	*ret_st = facts->st;
 	return 0;
 }
 

@@ -49,6 +49,16 @@ static void count_images(struct cr *cr, struct plugin *plugin)
 
 /* ---- dump ---- */
 
+static size_t count_data(const struct plugin *plugin)
+{
+	const struct plugin_data *data;
+	size_t n = 0;
+
+	list_for_each_entry (data, &plugin->data, node)
+		n++;
+	return n;
+}
+
 static int write_info(struct image *img, const struct plugin *plugin)
 {
 	PluginEntry entry = PLUGIN_ENTRY__INIT;
@@ -56,6 +66,8 @@ static int write_info(struct image *img, const struct plugin *plugin)
 
 	info.name = (char *)plugin->decl.name;
 	info.version = (char *)plugin->decl.version;
+	info.has_n_data = true;
+	info.n_data = (uint32_t)count_data(plugin);
 	entry.plugin = &info;
 	return image_write(img, &entry.base);
 }
@@ -269,6 +281,7 @@ static int check_info(struct cr *cr, const PluginInfo *info)
 	if (plugin->is_in_image)
 		return log_refuse(cr, -EBADMSG, "plugins: plugin %s is there twice", info->name);
 	plugin->is_in_image = true;
+	plugin->n_data_wanted = info->n_data;
 	/* It was not to know that the images have something of it. */
 	if (plugin->state != PLUGIN_IDLE)
 		return 0;
@@ -381,6 +394,19 @@ static int load_entries(struct cr *cr)
 	return err < 0 ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
 }
 
+/* Nobody but the plugin would miss what the end of a short image had. */
+static int check_data(struct cr *cr)
+{
+	const struct plugin *plugin;
+
+	plugins_for_each (plugin, cr->plugins)
+		if (plugin->is_in_image && count_data(plugin) < plugin->n_data_wanted)
+			return log_refuse(cr, -EBADMSG, "plugins: has %zu of %zu data of plugin %s",
+					  count_data(plugin), plugin->n_data_wanted,
+					  plugin->decl.name);
+	return 0;
+}
+
 /* Without its version nobody can say whether it reads what it has written. */
 static int check_versions(struct cr *cr)
 {
@@ -411,5 +437,7 @@ int plugins_load_image(struct cr *cr, const char *const *inventory, size_t n_inv
 	if (lacking)
 		return refuse_lacking(cr, lacking, "no loaded plugin takes it");
 	err = load_entries(cr);
+	if (!err)
+		err = check_data(cr);
 	return err ? err : check_versions(cr);
 }

@@ -92,8 +92,9 @@ struct plugin {
 	struct hash data_by_key;          /* hash of the key */
 	struct hash tasks_by_pid;
 	bool owns_something;
-	bool is_in_image; /* restore: the images say which version wrote them */
-	char **images;    /* dump: names of the files it made */
+	bool is_in_image;     /* restore: the images say which version wrote them */
+	size_t n_data_wanted; /* restore: how many data they should have of it */
+	char **images;        /* dump: names of the files it made */
 	size_t n_images;
 	uint64_t bytes; /* that it has put into the images; workers add */
 	struct plugin_count counts[PLUGIN_HOOKS];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The report of a run, in memory that all its processes share: the first failure (stage, task,
- * object, text, remedy), failures that harm nobody, and time and bytes of each step. It ends the log, is the RPC error, and is
- * written as JSON with --report.
+ * object, text, remedy), failures that harm nobody, and time and bytes of each step. It ends the
+ * log, is the RPC error, and is written as JSON with --report.
  */
 #ifndef CRIU_UTIL_REPORT_H
 #define CRIU_UTIL_REPORT_H
@@ -41,8 +41,8 @@ void report_remedy_set(struct report *report, const char *text);
 void report_plugin_set(struct report *report, const char *plugin);
 /* Forgets the cause: a failure that was recovered from. */
 void report_cause_clear(struct report *report);
-/* Likewise, but it is told as a warning: a failure that came when the run had succeeded. In the tool
- * itself; at most 8 are kept. */
+/* Likewise, but it is told as a warning: a failure that came when the run had succeeded. In the
+ * tool itself; at most 8 are kept. */
 void report_cause_demote(struct report *report);
 /* NULL while nothing failed. */
 const struct report_cause *report_cause_get(const struct report *report);

@@ -69,6 +69,36 @@ def calls(path, plugin=None, event="enter", **wanted):
     return select(read_log(path), event=event, **wanted)
 
 
+# ---- logs that a check must not accept ----
+
+def refused(check, *args):
+    """What is broken is seen."""
+    try:
+        check(*args)
+    except AssertionError:
+        return
+    raise AssertionError(f"{check.__name__} does not see what is broken")
+
+
+def moved(log, is_it, to):
+    """The log with the entries that is_it() names before index `to` of the others."""
+    rest = [entry for entry in log if not is_it(entry)]
+    return rest[:to] + [entry for entry in log if is_it(entry)] + rest[to:]
+
+
+def without(log, is_it):
+    return [entry for entry in log if not is_it(entry)]
+
+
+def changed(log, is_it, **fields):
+    return [Entry({**entry, **fields}) if is_it(entry) else entry for entry in log]
+
+
+def places(log, **wanted):
+    """Where in the log such entries are."""
+    return [i for i, entry in enumerate(log) if select([entry], **wanted)]
+
+
 # ioctls of test/plugins/fakedev/fakedev.h, for tests of the device itself.
 def _number(direction, number, size):
     return direction << 30 | size << 16 | 0xfa << 8 | number

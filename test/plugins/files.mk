@@ -1,8 +1,8 @@
 # The conformance kit of plugins, in build/test/plugins: the fake device, programs that use it, and plugins for it. All are
 # built by `make test-plugins`, and with `make test-programs`.
 plugin-kit := $(B)/test/plugins
-kit-headers := $(wildcard test/plugins/*/*.h) test/lib/crtest.h plugins/include/criu/criu-plugin.h
-kit-cc = $(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -g -Itest/plugins/fakedev -Itest/lib
+kit-headers := $(wildcard test/plugins/*.h test/plugins/*/*.h) test/lib/crtest.h plugins/include/criu/criu-plugin.h
+kit-cc = $(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -g -Itest/plugins -Itest/plugins/fakedev -Itest/lib
 
 fuse-flags := $(shell pkg-config --cflags --libs fuse3 2>/dev/null)
 fakedev-src := $(wildcard test/plugins/fakedev/*.c)

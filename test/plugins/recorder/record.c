@@ -10,6 +10,7 @@
  * task is the pid as in the images, host the one outside, index its place in tree order; left is
  *the time until the deadline in ms, at a clock in microseconds, call counts in this process.
  */
+#include "line.h"
 #include "recorder.h"
 
 #include <fcntl.h>
@@ -47,22 +48,14 @@ void record_line(const char *log, const char *format, ...)
 {
 	char line[2048];
 	va_list args;
-	int size, fd;
+	int size;
 
 	if (!*log)
 		return;
 	va_start(args, format);
 	size = vsnprintf(line, sizeof(line) - 1, format, args);
 	va_end(args);
-	if (size > (int)sizeof(line) - 2)
-		size = sizeof(line) - 2;
-	line[size++] = '\n';
-	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return;
-	if (write(fd, line, (size_t)size) != size)
-		dprintf(fd, "torn=1\n");
-	close(fd);
+	line_append(log, line, sizeof(line), size);
 }
 
 static const char *fate_name(enum criu_fate fate)

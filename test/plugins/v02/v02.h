@@ -12,13 +12,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "line.h"
+
 static __attribute__((unused, format(printf, 3, 4))) void
 v02_line(const char *plugin, const char *hook, const char *format, ...)
 {
 	const char *log = getenv("CRIU_V02_LOG");
 	char line[1600];
 	va_list args;
-	int size, fd;
+	int size;
 
 	if (!log || !*log)
 		return;
@@ -27,15 +29,7 @@ v02_line(const char *plugin, const char *hook, const char *format, ...)
 	va_start(args, format);
 	size += vsnprintf(line + size, sizeof(line) - (size_t)size - 1, format, args);
 	va_end(args);
-	if (size > (int)sizeof(line) - 2)
-		size = sizeof(line) - 2;
-	line[size++] = '\n';
-	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return;
-	if (write(fd, line, (size_t)size) != size)
-		dprintf(fd, "torn=1\n");
-	close(fd);
+	line_append(log, line, sizeof(line), size);
 }
 
 #endif
