@@ -109,15 +109,21 @@ static int strike_after(struct emu *emu, struct call *call)
 
 /* ---- contents ---- */
 
+/* By way of a copy: who has read it may close it before our call is over. */
 static void read_text(fuse_req_t req, const char *text, size_t size, off_t offset)
 {
 	size_t length = text ? strlen(text) : 0;
+	char *copy;
 
 	if ((size_t)offset >= length)
 		size = 0;
 	else if (size > length - (size_t)offset)
 		size = length - (size_t)offset;
-	fuse_reply_buf(req, size ? text + offset : NULL, size);
+	copy = malloc(size + 1);
+	if (copy && size)
+		memcpy(copy, text + offset, size);
+	fuse_reply_buf(req, copy, copy ? size : 0);
+	free(copy);
 }
 
 /* The object that has all of it, for the log; what is read or written elsewhere is an error. */
@@ -270,6 +276,7 @@ void serve_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 	struct emu *emu = &server_of(req)->emu;
 	struct caller caller = caller_of(req);
 	struct call call = {.emu = emu, .caller = &caller, .cmd = cmd, .request = req};
+	uint32_t id;
 	int ret = 0;
 
 	if (is_text(ino) || in_size > sizeof(call.data) || out_size > sizeof(call.data)) {
@@ -278,10 +285,12 @@ void serve_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 	}
 	call.file = (struct file *)(uintptr_t)info->fh;
 	if (cmd == IDENTIFY) {
-		fuse_reply_ioctl(req, 0, &call.file->id, sizeof(call.file->id));
+		id = call.file->id;
+		fuse_reply_ioctl(req, 0, &id, sizeof(id));
 		return;
 	}
-	memcpy(call.data, in, in_size);
+	if (in_size)
+		memcpy(call.data, in, in_size);
 	call.size = _IOC_SIZE(cmd);
 	if (!call_name(&call)) {
 		fuse_reply_err(req, ENOTTY);
