@@ -208,8 +208,6 @@ class Opener:
     CODE = """
 import fcntl, mmap, os, signal, struct, sys
 path, fds = sys.argv[1], []
-signal.signal(signal.SIGUSR1, lambda *_: fds.append(os.open(path, os.O_RDWR)))
-signal.signal(signal.SIGUSR2, lambda *_: os.close(fds.pop()))
 if sys.argv[2:]:
     fd = os.open(path, os.O_RDWR)
     buffer = bytearray(struct.pack("QQ", 4096, 0))
@@ -217,6 +215,8 @@ if sys.argv[2:]:
     memory = mmap.mmap(fd, 4096, offset=struct.unpack("QQ", buffer)[1])
     # mmap keeps a duplicate.
     os.closerange(3, 64)
+signal.signal(signal.SIGUSR1, lambda *_: fds.append(os.open(path, os.O_RDWR)))
+signal.signal(signal.SIGUSR2, lambda *_: os.close(fds.pop()))
 while True:
     signal.pause()
 """
