@@ -282,12 +282,16 @@ def test_restore_rules(emulator):
     assert attempt(size=8) == errno.EINVAL
     assert attempt(size=saved.info["size"] + 8) == errno.EINVAL
     assert attempt(n_objects=1) == errno.EINVAL
+    assert attempt(n_bos=0xffffffff) == errno.EINVAL
     assert attempt(devices=lambda new: [(0, new.ids[0], new.nodes[0])]) == errno.EINVAL
     assert attempt(devices=lambda new: [(7, 1, new.nodes[0])]) == errno.EINVAL
     assert attempt(devices=lambda new: [(7, new.ids[0], new.kfd)]) == errno.EINVAL
     assert attempt(devices=lambda new: [(7, new.ids[0], 0)]) == errno.EINVAL
     assert attempt(devices=lambda new: [(7, new.acquire().ids[0], new.nodes[0])]) == errno.EINVAL
     assert attempt(damage=(0, b"\2")) == errno.EINVAL
+    # The handle of the buffer: it is after the process, the device, and the address.
+    assert attempt(damage=(8 + 8 + 8 + 3, b"\x7f")) == errno.ENOMEM
+    assert attempt(damage=(8 + 8 + 8 + 3, b"\xff")) == errno.EINVAL
     # A buffer of a GPU that is not in the devices.
     assert attempt(devices=lambda new: [(8, new.ids[0], new.nodes[0])]) == errno.ENODEV
 

@@ -95,11 +95,17 @@ static int restore_bo(struct call *call, struct kfd_criu_bo *bo,
 static int restore_bos(struct stream *stream, const struct kfd_criu *arg)
 {
 	struct call *call = stream->call;
-	struct kfd_criu_bo *bos = calloc(arg->n_bos + 1ULL, sizeof(*bos));
-	struct kfd_private_bo *secrets = calloc(arg->n_bos + 1ULL, sizeof(*secrets));
 	const struct fault *fault = fault_strike(call->emu, "restore", "kfd", "no-dmabuf");
-	int ret = bos && secrets ? 0 : -ENOMEM;
+	struct kfd_criu_bo *bos;
+	struct kfd_private_bo *secrets;
+	int ret;
 
+	if (stream->offset > stream->size ||
+	    arg->n_bos > (stream->size - stream->offset) / sizeof(*secrets))
+		return -EINVAL;
+	bos = calloc(arg->n_bos + 1ULL, sizeof(*bos));
+	secrets = calloc(arg->n_bos + 1ULL, sizeof(*secrets));
+	ret = bos && secrets ? 0 : -ENOMEM;
 	call->process->is_blocking_mmu = true;
 	if (ret == 0)
 		ret = copy_from_caller(call, arg->bos, bos, arg->n_bos * sizeof(*bos));

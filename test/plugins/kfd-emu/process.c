@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { HANDLES_MAX = 1 << 22 };
+
 static FILE *open_proc(pid_t pid, const char *name)
 {
 	char path[64];
@@ -148,6 +150,9 @@ int buffer_insert(struct device *device, struct buffer *buffer, int wanted)
 
 	while (wanted < 0 && at < device->n_buffers && device->buffers[at])
 		at++;
+	/* A driver has no table, and would take it. */
+	if (at >= HANDLES_MAX)
+		return -ENOMEM;
 	if (at >= device->n_buffers) {
 		uint32_t n = at < 32 ? 64 : at * 2;
 		struct buffer **buffers = realloc(device->buffers, n * sizeof(struct buffer *));
