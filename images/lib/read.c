@@ -189,18 +189,34 @@ int image_open(struct image_dir *dir, enum image_kind kind, uint64_t number,
 	return 0;
 }
 
+/* The only message of a plugin's image, which says its size in eight bytes. */
+static int read_bare_size(struct image *img, uint32_t *ret_size)
+{
+	uint64_t size;
+	ssize_t n;
+
+	if (img->n_entries)
+		return 0;
+	img->n_entries++;
+	img->entry_offset = img->offset;
+	n = read_up_to(img, &size, sizeof(size));
+	if (n < 0)
+		return (int)n;
+	if (n != sizeof(size) || size > IMAGE_ENTRY_MAX ||
+	    (img->file_size != UINT64_MAX && size != img->file_size - img->offset))
+		return image_refuse(img, -EBADMSG, "is not of the size that it says");
+	*ret_size = (uint32_t)size;
+	return 1;
+}
+
 /* How many bytes the next entry has: 1 and *ret_size, 0 at the end of the sequence. */
 static int read_size(struct image *img, uint32_t *ret_size)
 {
 	uint64_t left;
 	ssize_t n;
 
-	if (img->info->framing == IMAGE_FRAMING_BARE) {
-		if (img->file_size > IMAGE_ENTRY_MAX)
-			return image_refuse(img, -EBADMSG, "is larger than any message");
-		*ret_size = (uint32_t)img->file_size;
-		return img->n_entries++ == 0;
-	}
+	if (img->info->framing == IMAGE_FRAMING_BARE)
+		return read_bare_size(img, ret_size);
 	img->entry_offset = img->offset;
 	n = read_up_to(img, ret_size, sizeof(*ret_size));
 	if (n <= 0)

@@ -125,10 +125,13 @@ static int append_entry(struct image *img, const ProtobufCMessage *message, size
 {
 	_cleanup_free_ uint8_t *packed = NULL;
 	uint32_t header = (uint32_t)size;
-	int err = 0;
+	uint64_t bare = size;
+	int err;
 
 	img->entry_offset = img->offset;
-	if (img->info->framing != IMAGE_FRAMING_BARE)
+	if (img->info->framing == IMAGE_FRAMING_BARE)
+		err = append(img, &bare, sizeof(bare));
+	else
 		err = append(img, &header, sizeof(header));
 	if (err < 0)
 		return err;

@@ -41,7 +41,7 @@ def _entries(stream, kind, no_payload):
 
 
 def _bare_kind(stream):
-    """Images of plugins are a message and nothing else: only the name of the file says which."""
+    """Images of plugins are a size and a message, without a magic: only the name of the file says which."""
     name = getattr(stream, "name", None)
     kind = kind_by_name(os.path.basename(name)) if isinstance(name, str) else None
     return kind if kind and kind.framing == "BARE" else None
@@ -54,7 +54,10 @@ def load(stream, pretty=False, no_payload=False):
     try:
         if kind:
             message = new_message(kind.entry)
-            message.ParseFromString(stream.read())
+            data = stream.read()
+            if len(data) < 8 or struct.unpack("<Q", data[:8])[0] != len(data) - 8:
+                raise ImageError("is not of the size that it says")
+            message.ParseFromString(data[8:])
             return {"magic": kind.id, "entries": [to_dict(message, pretty)]}
         kind = _read_kind(stream)
         entries = []
@@ -89,14 +92,14 @@ def _dump_entries(image, kind, stream):
 
 def dump(image, stream):
     """Writes what load() gave to a binary stream."""
-    kind = _bare_kind(stream)
     try:
-        if kind:
+        kind = kind_by_tag(image["magic"])
+        if kind.framing == "BARE":
             message = new_message(kind.entry)
             from_dict(message, image["entries"][0])
-            stream.write(message.SerializeToString())
+            data = message.SerializeToString()
+            stream.write(struct.pack("<Q", len(data)) + data)
             return
-        kind = kind_by_tag(image["magic"])
         if kind.framing == "COMMON":
             stream.write(struct.pack("<I", MAGIC_COMMON))
         elif kind.framing == "SERVICE":

@@ -54,7 +54,8 @@ def kind_by_magic(magic):
 
 def kind_by_tag(tag):
     for kind in _KINDS:
-        if kind.tag == tag and kind.entry != "none":
+        # Those without a magic go by their id.
+        if (kind.tag or kind.id) == tag and kind.entry != "none":
             return kind
     raise ImageError(f"unknown kind of image: {tag!r}")
 
