@@ -182,11 +182,16 @@ static int ext_load(struct cr *cr, struct file *file)
 {
 	struct ext_file *ext = (struct ext_file *)file;
 	const ExtFileEntry *e = file->entry->ext;
+	int err = 0;
 
 	if (!e || e->id != file->id)
 		return file_refuse_entry(cr, file);
 	file->fown = xmemdup(e->fown, sizeof(*e->fown));
 	ext->device = plugins_find_file(cr, file->id);
+	if (!ext->device)
+		ext->device = plugins_adopt_file(cr, file->id, &err);
+	if (err)
+		return err;
 	if (ext->device)
 		file->flags = device_file_flags(ext->device);
 	if (ext->device || legacy_restores_files(cr))

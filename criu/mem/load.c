@@ -103,6 +103,23 @@ static int check_file(struct cr *cr, const struct task *task, const struct vma *
 			  task->pid, vma->start, vma->end, vma->shmid);
 }
 
+/* Images of CRIU 4.2 do not say whose it is. */
+static bool is_adopted(struct cr *cr, const struct task *task, const struct vma *vma)
+{
+	const struct device_mapping_facts facts = {
+		.pid = task->pid,
+		.start = vma->start,
+		.length = vma->end - vma->start,
+		.offset = vma->pgoff,
+		.prot = (int)vma->prot,
+		.is_shared = vma->status & VMA_FILE_SHARED,
+		.path = files_path_of(cr, (uint32_t)vma->shmid),
+	};
+	int err;
+
+	return facts.path && plugins_adopt_mapping(cr, &facts, &err);
+}
+
 static int check_device(struct cr *cr, const struct task *task, const struct vma *vma)
 {
 	if (!vma_has_file(vma))
@@ -110,7 +127,8 @@ static int check_device(struct cr *cr, const struct task *task, const struct vma
 				  "mm-%d.img: mapping %" PRIx64 "-%" PRIx64
 				  ": is a plugin's and has no file",
 				  task->pid, vma->start, vma->end);
-	if (plugins_find_mapping(cr, task->pid, vma->start) || legacy_updates_vmas(cr))
+	if (plugins_find_mapping(cr, task->pid, vma->start) || is_adopted(cr, task, vma) ||
+	    legacy_updates_vmas(cr))
 		return 0;
 	log_refuse(cr, -ENOENT,
 		   "mm-%d.img: mapping %" PRIx64 "-%" PRIx64

@@ -67,6 +67,11 @@ void device_file_add_holder(struct cr *cr, struct device_file *file, pid_t pid, 
 	holder->fd = fd;
 	holder->is_cloexec = is_cloexec;
 	file->view.holders = file->holders;
+	/* One that was adopted. */
+	if (!file->view.task) {
+		file->view.task = view_of(file->class, pid);
+		file->view.fd = fd;
+	}
 }
 
 struct device_mapping *plugins_add_mapping(struct cr *cr, struct plugin_class *class,
@@ -285,6 +290,13 @@ static int compare_mappings(const void *a, const void *b)
 	const struct criu_mapping *y = *(struct criu_mapping *const *)b;
 
 	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+void plugins_settle_mapping(struct cr *cr, struct device_mapping *mapping)
+{
+	find_file_of(cr->plugins, mapping);
+	follow_file(cr->plugins, mapping);
+	give_mapping(mapping, plugin_find_task(mapping->class->plugin, mapping->view.task->pid));
 }
 
 void plugins_settle_manifest(struct cr *cr)

@@ -236,9 +236,9 @@ const char *plugin_inventory_name(const struct plugin *plugin)
 	return plugin->decl.inventory ? plugin->decl.inventory : plugin->decl.name;
 }
 
-const struct plugin *plugin_by_inventory_name(const struct cr *cr, const char *name)
+struct plugin *plugin_by_inventory_name(const struct cr *cr, const char *name)
 {
-	const struct plugin *plugin;
+	struct plugin *plugin;
 
 	plugins_for_each (plugin, cr->plugins)
 		if (!plugin->legacy && str_equal(plugin_inventory_name(plugin), name))
@@ -427,11 +427,13 @@ int plugins_load_image(struct cr *cr, const char *const *inventory, size_t n_inv
 	int err;
 
 	for (size_t i = 0; i < n_inventory; i++) {
-		const struct plugin *plugin = plugin_by_inventory_name(cr, inventory[i]);
+		struct plugin *plugin = plugin_by_inventory_name(cr, inventory[i]);
 
 		if (plugin && plugin->state == PLUGIN_ABSENT)
 			return refuse_lacking(cr, inventory[i],
 					      "says that its device is absent here");
+		if (plugin)
+			plugin->is_in_inventory = true;
 	}
 	lacking = legacy_first_lacking(cr);
 	if (lacking)

@@ -141,6 +141,13 @@ struct plugin_class *device_mapping_class(const struct device_mapping *mapping);
 /* The file or mapping with that id, or at that address of that task; NULL: none is a plugin's. */
 struct device_file *plugins_find_file(const struct cr *cr, uint32_t id);
 struct device_mapping *plugins_find_mapping(const struct cr *cr, pid_t pid, uint64_t start);
+/*
+ * Restore: the file of images that do not say whose it is, or the mapping; NULL: nobody takes it,
+ * or *err.
+ */
+struct device_file *plugins_adopt_file(struct cr *cr, uint32_t id, int *err);
+struct device_mapping *plugins_adopt_mapping(struct cr *cr,
+					     const struct device_mapping_facts *facts, int *err);
 /* Is there a mapping of that path that a plugin owns? It says what is mapped, on restore. */
 bool plugins_map_path(const struct cr *cr, const char *path);
 

@@ -94,6 +94,7 @@ struct plugin {
 	bool owns_something;
 	bool is_in_image;     /* restore: the images say which version wrote them */
 	size_t n_data_wanted; /* restore: how many data they should have of it */
+	bool is_in_inventory; /* restore: and it is among those that are needed */
 	char **images;        /* dump: names of the files it made */
 	size_t n_images;
 	uint64_t bytes; /* that it has put into the images; workers add */
@@ -240,10 +241,12 @@ int plugin_data_find(struct cr *cr, const struct plugin *plugin, const char *key
 void plugin_data_free(struct plugin *plugin);
 
 /* --- image.c: a file that a plugin is about to make among the images --- */
+/* One that was added when the manifest was settled already; the task's last one so far. */
+void plugins_settle_mapping(struct cr *cr, struct device_mapping *mapping);
 int plugin_image_note(struct cr *cr, struct plugin *plugin, const char *name);
 const char *plugin_inventory_name(const struct plugin *plugin);
 /* A plugin of the contract; NULL: none is called so. */
-const struct plugin *plugin_by_inventory_name(const struct cr *cr, const char *name);
+struct plugin *plugin_by_inventory_name(const struct cr *cr, const char *name);
 
 /* --- phases.c --- */
 void plugin_journal_note(struct call *call, int id);

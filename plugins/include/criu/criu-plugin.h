@@ -396,6 +396,14 @@ struct criu_plugin {
 	void (*exit)(struct criu_call *call);
 	/* What the inventory of the images calls it, where that is not `name`; or NULL. */
 	const char *inventory;
+
+	/*
+	 * Restore of images that say no owners, as those of CRIU 4.2, if their inventory names the
+	 * plugin. CRIU_HANDLED and *class_of, or CRIU_NOT_MINE. What has a path is a mapping; of
+	 * a file only the id is known, and its path is the plugin's to say (size bytes).
+	 */
+	int (*adopt)(struct criu_call *call, uint32_t id, char *path, size_t size,
+		     const struct criu_class **class_of);
 };
 
 /* Exports the plugin. */
