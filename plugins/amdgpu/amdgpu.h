@@ -154,6 +154,7 @@ struct amdgpu {
 	struct topology_pair *pairs;
 	size_t n_pairs;
 	struct saved_kfd *first_kfd; /* whose image has the topology, if no key has it */
+	bool is_adopted;             /* images of CRIU's own plugin */
 };
 
 /* What recover() gets. */
@@ -254,6 +255,15 @@ int topology_to_saved(const struct topology *topology, CriuKfd *image);
 /* Reads and checks all images of the tree's files, and the topology of the host of the dump. */
 int saved_load(struct criu_call *call);
 void saved_release(struct criu_call *call);
+/* Images of CRIU's own plugin: the class of that file (and its path), or of the mapping with a
+ * path; -1. */
+int saved_adopt(struct criu_call *call, uint32_t id, char *path, size_t size);
+/* Such images do not say who shares what, and what was given to kfd. */
+int saved_guess(struct criu_call *call);
+/* Name of the contents of a GPU's buffers: under the id that the process uses, or one of another
+ * GPU. */
+int saved_pages_name(struct criu_call *call, const struct saved_kfd *saved, uint32_t gpu_id,
+		     uint64_t size, char *name, size_t room);
 bool file_is(const struct criu_file *file, int class);
 /* The file of the tree with that id, or NULL. */
 struct criu_file *file_by_id(const struct criu_call *call, uint32_t id);

@@ -189,6 +189,17 @@ static int probe(struct criu_call *call)
 	return CRIU_ACTIVE;
 }
 
+static int adopt(struct criu_call *call, uint32_t id, char *path, size_t size,
+		 const struct criu_class **class_of)
+{
+	int class = saved_adopt(call, id, path, size);
+
+	if (class < 0)
+		return CRIU_NOT_MINE;
+	*class_of = &classes[class];
+	return CRIU_HANDLED;
+}
+
 static void end(struct criu_call *call)
 {
 	if (call->operation == CRIU_RESTORE)
@@ -221,4 +232,5 @@ CRIU_PLUGIN_EXPORT const struct criu_plugin CRIU_PLUGIN = {
 	.recover = dump_recover,
 	.exit = end,
 	.inventory = "amdgpu_plugin",
+	.adopt = adopt,
 };

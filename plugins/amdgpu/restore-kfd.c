@@ -278,15 +278,16 @@ static uint64_t contents_size(const CriuKfd *image, uint32_t gpu_id)
 static int open_pages(struct making *making, uint32_t gpu_id)
 {
 	int *files = realloc(making->files, (making->n_files + 1) * sizeof(*files));
+	uint64_t size = contents_size(making->saved->image, gpu_id);
 	char name[64];
 	int fd;
 
 	if (!files)
 		return -ENOMEM;
 	making->files = files;
-	snprintf(name, sizeof(name), "amdgpu-pages-%u-%04x.img", making->saved->file->id, gpu_id);
-	fd = image_open_pages(making->call, name, contents_size(making->saved->image, gpu_id),
-			      true);
+	fd = saved_pages_name(making->call, making->saved, gpu_id, size, name, sizeof(name));
+	if (!fd)
+		fd = image_open_pages(making->call, name, size, true);
 	if (fd >= 0)
 		files[making->n_files++] = fd;
 	return fd;

@@ -221,10 +221,13 @@ static int check_kfd_pages(struct criu_call *call, const struct saved_kfd *saved
 		uint64_t size = id ? contents_of(saved->image, id) : 0;
 		_cleanup_close_ int fd = -1;
 		char name[64];
+		int err;
 
 		if (!size)
 			continue;
-		snprintf(name, sizeof(name), "amdgpu-pages-%u-%04x.img", saved->file->id, id);
+		err = saved_pages_name(call, saved, id, size, name, sizeof(name));
+		if (err)
+			return err;
 		fd = image_open_pages(call, name, size, true);
 		if (fd < 0)
 			return fd;
@@ -285,13 +288,6 @@ static int check_render(struct criu_call *call, const struct saved_render *saved
 	return 0;
 }
 
-static int by_handle(const void *a, const void *b)
-{
-	const DrmBoEntry *x = *(DrmBoEntry *const *)a, *y = *(DrmBoEntry *const *)b;
-
-	return x->handle < y->handle ? -1 : x->handle > y->handle;
-}
-
 static int check_render_pages(struct criu_call *call, const struct saved_render *saved)
 {
 	const CriuRenderNode *image = saved->image;
@@ -327,9 +323,6 @@ static int load_render(struct criu_call *call, struct criu_file *file)
 	if (!err)
 		err = get_array(call, "objects", file->id, sizeof(struct use),
 				(const void **)&saved->uses, &saved->n_uses);
-	if (!err && !saved->n_uses)
-		qsort(saved->image->bo_entries, saved->image->n_bo_entries,
-		      sizeof(*saved->image->bo_entries), by_handle);
 	if (!err)
 		err = check_render(call, saved, name);
 	return err ? err : check_render_pages(call, saved);
@@ -352,10 +345,12 @@ static int load_dmabuf(struct criu_call *call, struct criu_file *file)
 	if (err)
 		return err;
 	err = get_array(call, "objects", file->id, sizeof(*use), (const void **)&use, &n);
-	if (!err && (n != 1 || use->object != image->gem_handle))
-		err = refuse(call, name, "is of another buffer");
-	if (!err)
+	if (!err && n == 1 && use->object == image->gem_handle)
 		saved->use = *use;
+	else if (!err && !((struct amdgpu *)call->context)->is_adopted)
+		err = refuse(call, name, "is of another buffer");
+	else
+		saved->use.object = image->gem_handle;
 	criu_dmabuf_node__free_unpacked(image, NULL);
 	return err;
 }
@@ -402,12 +397,19 @@ static int load_topology(struct criu_call *call)
 
 int saved_load(struct criu_call *call)
 {
+	struct amdgpu *gpu = call->context;
+	const void *bytes;
+	size_t size;
 	int err = 0;
 
+	/* Of our own there always is one. */
+	gpu->is_adopted = criu_data_get(call, "topology", &bytes, &size) == -ENOENT;
 	for (size_t i = 0; i < call->n_tasks; i++)
 		for (size_t j = 0; j < call->tasks[i]->n_files && !err; j++)
 			if (!call->tasks[i]->files[j]->context)
 				err = load_file(call, call->tasks[i]->files[j]);
+	if (!err && gpu->is_adopted)
+		err = saved_guess(call);
 	return err ? err : load_topology(call);
 }
 
