@@ -102,9 +102,9 @@ def test_leave_running(folder, workloads, tidy, name, round_):
 
 def test_private_namespaces():
     """All of it in namespaces of pids, mounts and network of its own."""
-    done = subprocess.run(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--mount", "/usr/bin/python3", "-m",
-                           "pytest", "-q", "-p", "no:cacheprovider", TOP / "test/test_amdgpu.py", "-k",
-                           "test_workload and (share-keep or family or after)"], capture_output=True, text=True, check=False)
+    done = subprocess.run(host.own_mounts("--pid", "--fork", "--kill-child", "--mount-proc", "--net", "/usr/bin/python3", "-m", "pytest",
+                           "-q", "-p", "no:cacheprovider", TOP / "test/test_amdgpu.py", "-k",
+                           "test_workload and (share-keep or family or after)"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
 
 

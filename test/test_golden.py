@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lib.criu import CRIU, TOP
-from lib import written
+from lib import host, written
 from lib.golden import Comparison
 
 GOLDEN = Path(os.environ.get("CRIU_GOLDEN", TOP.parent / "shared/golden"))
@@ -58,8 +58,9 @@ def meta(golden, case):
 
 # A mount namespace with a file system of its own for the programs, and pseudo-terminals of its own: those that the images name by
 # their numbers are free in it, whoever uses terminals on this host. The node /dev/ptmx opens the instance that is at /dev/pts.
-ROOM = """mount -t tmpfs -o mode=755 none "$0" && mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts /dev/pts || exit
-"$@"; s=$?; cat "$0"/log/* 2>/dev/null >&2; exit $s"""
+ROOM = """mount --make-rprivate /dev/pts && mount -t tmpfs -o mode=755 none "$0" &&
+mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts /dev/pts || exit
+"$@"; s=$?; cat "$0"/log/* 2>/dev/null >&2; umount -l "$0"; exit $s"""
 
 
 def check(golden, folder, case, *options, dump_to=None):
@@ -69,7 +70,7 @@ def check(golden, folder, case, *options, dump_to=None):
     wrapper.chmod(0o755)
     PLACE.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", ROOM, PLACE, golden / "check.sh", *options, "-p", wrapper, case],
+        host.own_mounts("sh", "-c", ROOM, PLACE, golden / "check.sh", *options, "-p", wrapper, case),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False)
     assert done.returncode == 0, done.stdout + "\n".join(done.stderr.splitlines()[-60:])
 

@@ -252,8 +252,8 @@ def test_in_a_namespace_of_pids(emulator, workloads, folder):
               "e = Emulator(Path(sys.argv[2]).parent); c = Client(e); "
               "print(os.getpid(), criu(c.kfd, 0)['pid'], flush=True); "
               "import errno; from lib.kfd_client import error_of; print(error_of(criu, c.kfd, 4, pid=os.getpid()))")
-    out = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "/usr/bin/python3", "-c", script,
-                          os.path.dirname(__file__), emulator.root], check=True, capture_output=True, text=True)
+    out = subprocess.run(host.own_mounts("--pid", "--fork", "--mount-proc", "/usr/bin/python3", "-c", script,
+                                         os.path.dirname(__file__), emulator.root), check=True, capture_output=True, text=True)
     assert out.stdout.split() == ["1", "1", str(errno.EINVAL)], out
     assert emulator.log(op="resume")[0].target > 1
 

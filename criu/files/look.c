@@ -52,21 +52,22 @@ static bool is_same(const struct stat *one, const struct stat *two)
 	       one->st_rdev == two->st_rdev;
 }
 
-/* Asks the classes. facts has all but what the link tells. */
-static int ask(struct look *look, const char *name, struct fd_facts *facts)
+/* Asks the classes. given has all but what the link tells. */
+static int ask(struct look *look, const char *name, const struct fd_facts *given)
 {
 	char link[PATH_MAX + 16], again[PATH_MAX + 16];
+	struct fd_facts facts = *given;
 	struct plugin_class *class;
 	struct stat st;
 	int err;
 
-	if (!link_read(look->dir, name, link, &facts->st))
+	if (!link_read(look->dir, name, link, &facts.st))
 		return 0;
-	facts->link = link;
-	err = ext_claim(look->cr, facts, &class);
+	facts.link = link;
+	err = ext_claim(look->cr, &facts, &class);
 	if (!err || plan_is_cancelled(look->cr))
 		return err;
-	if (link_read(look->dir, name, again, &st) && is_same(&st, &facts->st) &&
+	if (link_read(look->dir, name, again, &st) && is_same(&st, &facts.st) &&
 	    strcmp(link, again) == 0)
 		return err;
 	log_info(look->cr, "%d: %s was open and is not any more", look->task.host_pid, link);

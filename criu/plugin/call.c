@@ -220,7 +220,8 @@ static int run_guarded(struct call *call, int (*body)(struct criu_call *call, vo
 int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *about,
 		int (*body)(struct criu_call *call, void *arg), void *arg, struct call *ret_call)
 {
-	struct call own, *call = ret_call ? ret_call : &own;
+	struct call own = {0};
+	struct call *call = ret_call ? ret_call : &own;
 	uint64_t started = time_now_us();
 	int ret;
 

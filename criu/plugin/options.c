@@ -116,7 +116,8 @@ static int read_given(struct cr *cr, const char *text)
 	for (size_t i = 0; i < plugin->decl.n_options; i++) {
 		struct plugin_option *option = &plugin->options[i];
 
-		if (strlen(option->decl->name) != key || strncmp(option->decl->name, rest, key))
+		if (strlen(option->decl->name) != key ||
+		    strncmp(option->decl->name, rest, key) != 0)
 			continue;
 		option->text = rest[key] ? rest + key + 1 : "";
 		return read_value(cr, plugin, option, "--plugin-opt");

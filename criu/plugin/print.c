@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What users see of plugins: `criu plugin list`, `criu plugin explain`, the device part of
  * --dry-run. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "compel/base/cleanup.h"
@@ -88,9 +89,9 @@ void plugins_print_devices(struct cr *cr, FILE *out)
 			file->class->plugin->decl.name, *why ? ", " : "", why);
 	}
 	list_for_each_entry (mapping, &plugins->mappings, node)
-		fprintf(out, "     pid %d mapping %llx-%llx: %s: class %s, plugin %s\n",
-			mapping->view.task->pid, (unsigned long long)mapping->view.start,
-			(unsigned long long)(mapping->view.start + mapping->view.length),
-			mapping->path, mapping->class->decl->name,
-			mapping->class->plugin->decl.name);
+		fprintf(out,
+			"     pid %d mapping %" PRIx64 "-%" PRIx64 ": %s: class %s, plugin %s\n",
+			mapping->view.task->pid, (uint64_t)mapping->view.start,
+			(uint64_t)mapping->view.start + mapping->view.length, mapping->path,
+			mapping->class->decl->name, mapping->class->plugin->decl.name);
 }

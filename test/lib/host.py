@@ -189,3 +189,9 @@ def snapshot(pid, skip=()):
 def differences(before, after):
     return [f"{key}: now {after.get(key)!r}, was {before.get(key)!r}"
             for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+
+
+def own_mounts(*options):
+    """unshare(1) with a mount namespace from which nothing gets out. In a chroot there is no root mount that could be taken out of
+    the propagation; what is mounted on has to be, and --mount-proc does that."""
+    return ["unshare", "--mount", *([] if os.path.ismount("/") else ["--propagation", "unchanged"]), *options]
