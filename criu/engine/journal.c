@@ -29,13 +29,17 @@
 /* A million records: more than any run leaves, less than would hurt to read. */
 #define JOURNAL_SIZE_MAX (128u << 20)
 
+/* With its NUL. */
+#define BOOT_ID_SIZE 40
+
 struct header {
 	char magic[8];
 	uint32_t version;
 	uint32_t checksum; /* of what follows */
 	uint64_t starttime;
 	int32_t pid;
-	char boot_id[44];
+	char boot_id[BOOT_ID_SIZE];
+	uint32_t pid_ns; /* inode; 0: not known */
 };
 
 /* Its strings follow: the kind and the fields, each with its NUL; zeros fill up to a multiple of 8.
@@ -58,10 +62,10 @@ static uint32_t record_checksum(const struct record *record)
 	return crc32c(0, &record->size, record->size - offsetof(struct record, size));
 }
 
-static void boot_id_read(char ret[44])
+static void boot_id_read(char ret[BOOT_ID_SIZE])
 {
-	memset(ret, 0, 44);
-	if (fd_read_file_into(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret, 44) < 0)
+	memset(ret, 0, BOOT_ID_SIZE);
+	if (fd_read_file_into(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret, BOOT_ID_SIZE) < 0)
 		*ret = '\0';
 }
 
@@ -73,6 +77,15 @@ uint64_t journal_starttime(pid_t pid)
 	if (dir < 0 || proc_read_stat(dir, &stat) < 0)
 		return 0;
 	return stat.state == 'Z' || stat.state == 'X' ? 0 : stat.starttime;
+}
+
+uint32_t journal_pid_ns(pid_t pid)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	return stat(path, &st) < 0 ? 0 : (uint32_t)st.st_ino;
 }
 
 /* A place that only we can write to: what stands in a journal is done to the system. */
@@ -127,6 +140,7 @@ static int journal_begin(int fd, uint64_t starttime)
 	if (err < 0)
 		return err;
 	boot_id_read(header.boot_id);
+	header.pid_ns = journal_pid_ns(getpid());
 	header.checksum = header_checksum(&header);
 	return write_all(fd, &header, sizeof(header));
 }
@@ -312,7 +326,7 @@ int journal_load(int fd, struct journal **ret)
 {
 	_cleanup_journal_ struct journal *journal = NULL;
 	const struct header *header;
-	char boot_id[44];
+	char boot_id[BOOT_ID_SIZE];
 	struct stat st;
 	size_t size;
 	int err;
@@ -342,6 +356,7 @@ int journal_load(int fd, struct journal **ret)
 	boot_id_read(boot_id);
 	journal->pid = header->pid;
 	journal->starttime = header->starttime;
+	journal->pid_ns = header->pid_ns;
 	journal->is_this_boot = memcmp(boot_id, header->boot_id, sizeof(boot_id)) == 0;
 	journal_parse(journal, size);
 	*ret = TAKE_PTR(journal);

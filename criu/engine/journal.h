@@ -39,6 +39,7 @@ struct journal_record {
 struct journal {
 	pid_t pid;          /* whose it is */
 	uint64_t starttime; /* its start, in clock ticks since boot */
+	uint32_t pid_ns;    /* inode of the namespace that its pids are of, 0 if that is not known */
 	bool is_this_boot;  /* else its pids mean nothing any more */
 	bool is_torn;       /* something unreadable follows the records */
 	/* What is to be undone, oldest first. */
@@ -89,5 +90,8 @@ int journal_lock(int fd, off_t which, int timeout_ms);
 
 /* The start time of a process in clock ticks since boot, 0 if there is none (a zombie is none). */
 uint64_t journal_starttime(pid_t pid);
+
+/* The inode of the pid namespace of a process, 0 if there is no such process. */
+uint32_t journal_pid_ns(pid_t pid);
 
 #endif

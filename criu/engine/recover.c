@@ -3,11 +3,13 @@
  * criu recover: undoes, from the journals in the run directory, what runs have left that were
  * killed together with their guardian. A journal is left alone while its tool lives (it holds a
  * lock on it; pid and start time are compared as well), and waited for while a guardian undoes it.
+ * One that was written in another pid namespace is refused, since what it names cannot be found.
  * Nothing else of the dead run is needed.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +22,8 @@
 #include "util/log.h"
 
 #define GUARDIAN_TIMEOUT_MS 30000
+/* The inode that the kernel gives it (PROC_PID_INIT_INO). */
+#define PID_NS_INITIAL 0xeffffffcU
 
 static void told(void *arg, const struct journal_record *record, int err)
 {
@@ -56,6 +60,46 @@ static int journal_claim(struct cr *cr, int fd, const char *name)
 	return st.st_nlink == 0;
 }
 
+/* A process in that pid namespace, by our number of it; 0 if we see none. */
+static pid_t pid_ns_member(uint32_t pid_ns)
+{
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	while (proc && (entry = readdir(proc))) {
+		pid_t pid = (pid_t)strtoul(entry->d_name, NULL, 10);
+
+		if (pid > 0 && journal_pid_ns(pid) == pid_ns)
+			return pid;
+	}
+	return 0;
+}
+
+/*
+ * The pids of a run in another pid namespace mean nothing here: what it has left there would pass
+ * for gone. In the initial namespace we see whoever lives: there, a namespace without members is
+ * gone, and its processes with it.
+ */
+static int pid_ns_check(struct cr *cr, const struct journal *journal, const char *name)
+{
+	uint32_t own = journal_pid_ns(getpid());
+	pid_t member;
+
+	if (!journal->is_this_boot || !journal->pid_ns || !own || journal->pid_ns == own)
+		return 0;
+	member = pid_ns_member(journal->pid_ns);
+	if (!member && own == PID_NS_INITIAL)
+		return 0;
+	log_refuse(cr, -EXDEV, "%s: is of process %d of another pid namespace, left alone", name,
+		   journal->pid);
+	if (member)
+		log_remedy(cr, "run criu recover in there: nsenter -t %d -p -m criu recover",
+			   member);
+	else
+		log_remedy(cr, "run criu recover in that namespace, or outside of all containers");
+	return -EXDEV;
+}
+
 static int journal_recover(struct cr *cr, int dirfd, const char *name)
 {
 	_cleanup_close_ int fd = openat(dirfd, name, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
@@ -77,6 +121,9 @@ static int journal_recover(struct cr *cr, int dirfd, const char *name)
 		unlinkat(dirfd, name, 0);
 		return 0;
 	}
+	ret = pid_ns_check(cr, journal, name);
+	if (ret < 0)
+		return ret;
 	if (journal_is_run_alive(journal)) {
 		log_msg(cr, "%s: process %d is alive, left alone", name, journal->pid);
 		return 0;

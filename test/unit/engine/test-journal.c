@@ -45,6 +45,8 @@ static void test_read_what_was_written(void **state)
 	assert_int_equal(journal->pid, getpid());
 	assert_int_equal(journal->starttime, journal_starttime(getpid()));
 	assert_true(journal->is_this_boot);
+	assert_int_not_equal(journal->pid_ns, 0);
+	assert_int_equal(journal->pid_ns, journal_pid_ns(getpid()));
 	assert_false(journal->is_torn);
 	assert_int_equal(journal->n_records, 3);
 	assert_string_equal(journal->records[0].kind, "remove");
