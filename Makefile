@@ -122,7 +122,7 @@ unit: $(unit-bins)
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # What lists the options is made from the table of options.
-$(B)/list-options: scripts/list-options.c criu/cli/options.def criu/cli/commands.def
+$(B)/list-options: scripts/list-options.c criu/cli/options.def criu/cli/commands.def criu/kernel/features.def
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(HOSTCC) -std=gnu11 $(WARN) -O1 -Icriu -o $@ $<

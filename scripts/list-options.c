@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * list-options man|completion|names: what documents list of the options and commands, from the
- * tables that criu itself is built from. Options whose machinery is not there are left out of man
- * and completion, as criu --help does.
+ * list-options man|completion|names: what documents list of the options, commands and kernel
+ * features, from the tables that criu itself is built from. Options whose machinery is not there
+ * are left out of man and completion, as criu --help does.
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -45,6 +45,16 @@ static const struct {
 #define COMMAND(word, name, ready, run, n_args, synopsis, help) \
 	{name, is_ready_##ready, synopsis, help},
 #include "cli/commands.def"
+};
+
+static const struct {
+	const char *name;
+	int category;
+	const char *missing;
+	const char *remedy;
+} features[] = {
+#define FEATURE(id, name, category, probe, missing, remedy) {name, category, missing, remedy},
+#include "kernel/features.def"
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -94,14 +104,43 @@ static void man_option(const struct row *row)
 		puts(".");
 	}
 	if (*row->standard && *row->standard != '-') {
-		printf("Default: ");
+		printf("Default: \\fB");
 		roff(row->standard);
-		puts(".");
+		puts("\\fR.");
 	}
 	if (row->has_no_form) {
 		printf("\\fB\\-\\-no\\-");
 		roff(row->name);
 		puts("\\fR takes it back.");
+	}
+}
+
+/* A heading is printed only if something stands below it. */
+static bool has_ready(size_t section)
+{
+	for (size_t i = section + 1; i < COUNT(rows) && !rows[i].section; i++)
+		if (rows[i].is_ready)
+			return true;
+	return false;
+}
+
+static void man_features(void)
+{
+	static const char *const used[] = {"", "Needed by every dump.", "For --extra.",
+					   "For --experimental."};
+
+	puts(".SH KERNEL FEATURES\nWhat \\fBcriu check\\fR looks at, each of which "
+	     "\\fB\\-\\-feature\\fR can name.");
+	for (size_t i = 0; i < COUNT(features); i++) {
+		printf(".TP\n\\fB");
+		roff(features[i].name);
+		printf("\\fR\n");
+		roff(used[features[i].category]);
+		printf("\nWithout it ");
+		roff(features[i].missing);
+		printf(".\nIt needs ");
+		roff(features[i].remedy);
+		puts(".");
 	}
 }
 
@@ -119,10 +158,11 @@ static void man(void)
 	}
 	puts(".SH OPTIONS");
 	for (size_t i = 0; i < COUNT(rows); i++)
-		if (rows[i].section)
+		if (rows[i].section && has_ready(i))
 			printf(".SS %s\n", rows[i].section);
 		else if (rows[i].is_ready)
 			man_option(&rows[i]);
+	man_features();
 }
 
 /* Options of which the completion offers file names. */

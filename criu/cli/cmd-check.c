@@ -38,7 +38,7 @@ static int check_named(struct cr *cr, const char *name)
 
 	if (feature_find(name, &feature) < 0) {
 		log_refuse(cr, -EINVAL, "--feature %s: no such feature", name);
-		log_remedy(cr, "features are listed in criu(8)");
+		log_remedy(cr, "criu(8) lists them, below KERNEL FEATURES");
 		return 1;
 	}
 	if (!check_one(cr, feature))

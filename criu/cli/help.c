@@ -86,6 +86,9 @@ void help_print(FILE *out)
 #include "cli/options.def"
 	};
 
+	/* Printed with the first option below it, if there is one. */
+	const char *title = NULL;
+
 	help_print_usage(out);
 	fprintf(out,
 		"\nOptions stand before or after the command, or in configuration files without\n"
@@ -96,8 +99,12 @@ void help_print(FILE *out)
 								: NULL;
 
 		if (rows[i].title)
-			fprintf(out, "\n%s:\n", rows[i].title);
-		else if (!spec->not_ready)
-			print_option(out, spec);
+			title = rows[i].title;
+		if (!spec || spec->not_ready)
+			continue;
+		if (title)
+			fprintf(out, "\n%s:\n", title);
+		title = NULL;
+		print_option(out, spec);
 	}
 }

@@ -69,7 +69,8 @@ static int refuse_taken(struct cr *cr, pid_t tid)
 	log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which %s", tid, n > 0 ? comm : "a process",
 		   is_zombie(tid) ? "has ended, but its parent has not waited for it"
 				  : "runs here");
-	log_remedy(cr, "restore in a new pid namespace (criu-ns), or when that process is gone");
+	log_remedy(cr, "restore when that process is gone, or in a new pid namespace: "
+		       "unshare --pid --fork --mount-proc criu restore");
 	return -EEXIST;
 }
 

@@ -133,8 +133,10 @@ static int load_source(struct image_dir *dir, unsigned int source)
 		err = digest_from_entry(img, entry, &dir->digests[dir->n_digests]);
 		/* Also what no restore reads: the list is damaged or the directory is. */
 		if (err >= 0 && faccessat(dir->fd, entry->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-			err = image_refuse(img, -EBADMSG, "field name: %s is not there",
-					   entry->name);
+			err = image_refuse(
+				img, -EBADMSG,
+				"field name: %s is not there: the directory is no longer whole",
+				entry->name);
 			digest_release(&dir->digests[dir->n_digests]);
 		}
 		image_message_free(entry);
