@@ -308,7 +308,8 @@ def test_row_23_gpus_that_do_not_fit(folder, workloads, tidy, name):
         victim, images = dumped(workloads, "two", folder, emulator)
     with Emulator(folder, **there) as emulator:
         assert text in images.restore(*options(emulator), expect=1)
-        assert not emulator.log()
+        # The emulator's own look at its nodes ends when the kernel comes to it.
+        assert not [entry for entry in emulator.log() if entry.op != "release"]
     with Emulator(folder, gpus=2, hives="9", ids="11,12") as emulator:
         images.restore(*options(emulator))
         victim.verify()
