@@ -39,9 +39,9 @@ struct journal_record {
 struct journal {
 	pid_t pid;          /* whose it is */
 	uint64_t starttime; /* its start, in clock ticks since boot */
-	uint32_t pid_ns;    /* inode of the namespace that its pids are of, 0 if that is not known */
-	bool is_this_boot;  /* else its pids mean nothing any more */
-	bool is_torn;       /* something unreadable follows the records */
+	uint32_t pid_ns;   /* inode of the namespace that its pids are of, 0 if that is not known */
+	bool is_this_boot; /* else its pids mean nothing any more */
+	bool is_torn;      /* something unreadable follows the records */
 	/* What is to be undone, oldest first. */
 	struct journal_record *records;
 	size_t n_records;
