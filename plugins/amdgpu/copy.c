@@ -147,31 +147,55 @@ static size_t count_workers(struct criu_call *call, size_t n_lanes)
 	return n_lanes < n ? n_lanes : n;
 }
 
-int copy_run(struct criu_call *call, struct copy_lane *lanes, size_t n, bool is_restore)
+/* Not on the stack: a call that overruns its deadline is left by a jump, and a thread that hangs in
+ * the driver comes back later. For the same reason the plugin is never unmapped (files.mk). */
+static struct copier *copier_new(struct criu_call *call, struct copy_lane *lanes, size_t n,
+				 bool is_restore)
 {
 	const char *way = criu_option_string(call, "copy");
-	struct copier copier = {.call = call,
-				.lanes = lanes,
-				.n_lanes = n,
-				.is_restore = is_restore,
-				.is_sdma_wanted = strcmp(way, "map") != 0,
-				.is_sdma_required = strcmp(way, "sdma") == 0};
+	struct copier *copier = calloc(1, sizeof(*copier));
+
+	if (!copier)
+		return NULL;
+	copier->call = call;
+	copier->lanes = lanes;
+	copier->n_lanes = n;
+	copier->is_restore = is_restore;
+	copier->is_sdma_wanted = strcmp(way, "map") != 0;
+	copier->is_sdma_required = strcmp(way, "sdma") == 0;
+	pthread_mutex_init(&copier->lock, NULL);
+	pthread_cond_init(&copier->changed, NULL);
+	return copier;
+}
+
+static void copier_free(struct copier *copier)
+{
+	pthread_cond_destroy(&copier->changed);
+	pthread_mutex_destroy(&copier->lock);
+	free(copier);
+}
+
+int copy_run(struct criu_call *call, struct copy_lane *lanes, size_t n, bool is_restore)
+{
 	size_t n_workers = count_workers(call, n);
+	struct copier *copier;
 	int err;
 
 	if (!n)
 		return 0;
-	copier.limit = limit_for(call, n_workers);
-	pthread_mutex_init(&copier.lock, NULL);
-	pthread_cond_init(&copier.changed, NULL);
-	err = run_threads(&copier, n_workers);
-	pthread_cond_destroy(&copier.changed);
-	pthread_mutex_destroy(&copier.lock);
+	copier = copier_new(call, lanes, n, is_restore);
+	if (!copier)
+		return -ENOMEM;
+	copier->limit = limit_for(call, n_workers);
+	err = run_threads(copier, n_workers);
 	if (err)
-		return criu_error(call, err, "start threads that copy contents of buffers");
-	if (copier.err)
-		return criu_error(call, copier.err, "%s", copier.why);
-	return copier.is_stopping ? -ECANCELED : 0;
+		err = criu_error(call, err, "start threads that copy contents of buffers");
+	else if (copier->err)
+		err = criu_error(call, copier->err, "%s", copier->why);
+	else if (copier->is_stopping)
+		err = -ECANCELED;
+	copier_free(copier);
+	return err;
 }
 
 /* ---- lists ---- */

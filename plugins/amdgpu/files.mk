@@ -13,7 +13,7 @@ plugins += $(B)/lib/criu/amdgpu_plugin.so
 $(B)/lib/criu/amdgpu_plugin.so: $(amdgpu-obj)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lprotobuf-c -lcap -lpthread
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -Wl,-z,nodelete -o $@ $^ -lprotobuf-c -lcap -lpthread
 
 # What can be tested without a device.
 amdgpu-pure := $(patsubst %,$(B)/san/plugins/amdgpu/%.o,topology topology-match)

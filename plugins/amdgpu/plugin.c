@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* ---- what is ours ---- */
@@ -47,14 +48,15 @@ static int claims_kfd(struct criu_call *call, const struct criu_candidate *candi
 static int claims_render(struct criu_call *call, const struct criu_candidate *candidate)
 {
 	const struct amdgpu *gpu = call->context;
-	int minor = minor_of_path(candidate->path);
+	int at = minor_of_path(candidate->path);
 
-	if (minor < 0 || !gpu || !topology_by_minor(&gpu->here, (uint32_t)minor))
+	if (at < 0 || !gpu || !topology_by_minor(&gpu->here, (uint32_t)at))
 		return CRIU_NOT_MINE;
-	return S_ISCHR(candidate->mode) ||
-			       is_in_folder(candidate->path, criu_option_string(call, "dri"))
-		       ? CRIU_HANDLED
-		       : CRIU_NOT_MINE;
+	/* Of a node under another name we would look at the wrong GPU. */
+	if (S_ISCHR(candidate->mode))
+		return minor(candidate->rdev) == (unsigned int)at ? CRIU_HANDLED : CRIU_NOT_MINE;
+	return is_in_folder(candidate->path, criu_option_string(call, "dri")) ? CRIU_HANDLED
+									      : CRIU_NOT_MINE;
 }
 
 /* The kernel says which subsystem has exported it. */
