@@ -268,7 +268,8 @@ static int check_properties(struct match *match)
 				nearest = x;
 			}
 		}
-		if (best == N_PROPERTIES)
+		/* check_counts() has refused a host without any. */
+		if (!nearest || best == N_PROPERTIES)
 			continue;
 		snprintf(match->why, TOPOLOGY_WHY,
 			 "GPU %#" PRIx64 " (node %" PRIu64 "): %s was %" PRIu64
