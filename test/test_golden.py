@@ -68,10 +68,17 @@ def check(golden, folder, case, *options, dump_to=None):
     wrapper = folder / "criu"
     wrapper.write_text(WRAPPER.format(criu=CRIU, out=dump_to or "/nonexistent", pid=pid, options=dump_options))
     wrapper.chmod(0o755)
+    env = dict(os.environ)
+    if not host.has_root_mount():
+        # check.sh calls it as one does elsewhere.
+        (folder / "bin").mkdir(exist_ok=True)
+        (folder / "bin/unshare").write_text('#!/bin/sh\nexec /usr/bin/unshare --propagation unchanged "$@"\n')
+        (folder / "bin/unshare").chmod(0o755)
+        env["PATH"] = f"{folder}/bin:{env['PATH']}"
     PLACE.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         host.own_mounts("sh", "-c", ROOM, PLACE, golden / "check.sh", *options, "-p", wrapper, case),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False)
+        env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False)
     assert done.returncode == 0, done.stdout + "\n".join(done.stderr.splitlines()[-60:])
 
 

@@ -191,7 +191,13 @@ def differences(before, after):
             for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
 
 
+def has_root_mount():
+    """Not in a chroot whose folder nothing is mounted on."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        return any(line.split()[4] == "/" for line in mounts)
+
+
 def own_mounts(*options):
-    """unshare(1) with a mount namespace from which nothing gets out. In a chroot there is no root mount that could be taken out of
-    the propagation; what is mounted on has to be, and --mount-proc does that."""
-    return ["unshare", "--mount", *([] if os.path.ismount("/") else ["--propagation", "unchanged"]), *options]
+    """unshare(1) with a mount namespace from which nothing gets out. Without a root mount there is none that could be taken out of the
+    propagation; what is mounted on has to be, and --mount-proc does that."""
+    return ["unshare", "--mount", *([] if has_root_mount() else ["--propagation", "unchanged"]), *options]
