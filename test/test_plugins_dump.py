@@ -615,6 +615,34 @@ def test_g08_every_hook_failed(family, where):
         assert failed(text), "interrupted"
 
 
+@pytest.mark.parametrize("hook", ["pause.begin", "pause.task:1", "pause.end", "pre_dump.begin", "pre_dump.task:1", "dump_file:1",
+                                  "post_dump.task:1", "resume.task:1"])
+def test_g08_success_that_comes_too_late(family, hook):
+    """It fails the dump for that, and what it has opened is closed."""
+    text = family.dump("--plugin-timeout", "1", expect=1, fail=f"{hook}:late")
+    check_refused(text, f"plugin recorder: {hook.split(':')[0]}", "is not done after 1000 ms")
+    log = family.calls()
+    assert plugins.select(log, hook=hook.split(":")[0], event="leave", result=0)
+    check_closed(log)
+    family.assert_goes_on()
+    # The closing call that came late has closed: nothing is left to be undone.
+    assert not plugins.select(log, hook="recover")
+
+
+@pytest.mark.parametrize("kind", ["heap", "alloc"])
+@pytest.mark.parametrize("hook", ["pause.task:1", "pre_dump.task:1", "dump_file:1", "post_dump.task:1"])
+def test_g08_left_with_the_lock_of_the_allocator(family, hook, kind):
+    """Whoever allocates next would wait for ever."""
+    with family.begin("--plugin-timeout", "1", fail=f"{hook}:{kind}") as tool:
+        try:
+            assert tool.wait(60) != 0
+        finally:
+            tool.kill()
+    host.wait_until(lambda: not family.guardians(), "the guardian's end")
+    family.assert_goes_on()
+    assert not list(family.run_dir.iterdir()), "a journal was left"
+
+
 def killed(tree, where, with_guardian):
     """The tool is killed within a hook; its guardian, or `criu recover` after both are gone, undoes what it recorded."""
     with tree.begin(fail=where) as tool:

@@ -485,6 +485,11 @@ def test_g20_end(two):
     two.restore(expect=1, other__fail="restore_begin:error")
     check_ended_once(two.calls(), names=())
 
+def test_g20_a_beginning_that_succeeds_too_late(mixed):
+    text = mixed.restore("--plugin-timeout", 1, expect=1, fail="restore_begin:late")
+    assert "plugin recorder: restore_begin: is not done after 1000 ms" in failed(text)[0]
+    check_ended_once(mixed.calls())
+
 def test_g20_a_failing_end_is_no_secret(mixed):
     text = mixed.restore(fail="restore_end:error")
     assert "plugin recorder: restore_end" in text

@@ -5,8 +5,7 @@ not have, one test each (test_defect_2a_NN_...). What reaches the hooks is /dev/
 Numbers without a test, and why:
   07  registers of threads that cannot be set again: no way to provoke it from outside
   08  exit() in pre-dump: there is no pre-dump command yet; init() is told 0 (dump) and 2 (restore), 1 is pre-dump's
-  19  external mounts, 20 external unix sockets, 22 external network devices: nothing calls these hooks yet
-  25  threads of plugins at the end: plugins of the contract have none, those of v0.2 of the kit neither"""
+  19  external mounts, 20 external unix sockets, 22 external network devices: nothing calls these hooks yet"""
 
 import json
 import os
@@ -454,3 +453,33 @@ def test_defect_2a_26_crash_of_a_plugin(mapped, device, hook):
     assert "crashed by signal 11" in failed(text)[0] and hook.split(":")[0] in failed(text)[0]
     mapped.verify()
     device.assert_good()
+
+
+@pytest.mark.parametrize("hook,late", [("init", False), ("PAUSE_DEVICES", False), ("CHECKPOINT_DEVICES", False), ("DUMP_EXT_FILE", False),
+                                       ("DUMP_DEVICES_LATE", True)])
+@pytest.mark.parametrize("how,said", [("segv", "crashed by signal 11"), ("hang", "is not done after 1000 ms")])
+def test_defect_2a_26_v02_alone(start, hook, late, how, said):
+    """Calls of this interface are guarded also where no plugin of the contract is loaded."""
+    run = start("v02")
+    text = run.dump("--plugin-timeout", 1, expect=1, env={"CRIU_V02_FAIL": f"{hook}={how}"})
+    assert f"plugin v02: {hook}" in failed(text)[0] and said in failed(text)[0], failed(text)
+    assert len(run.calls(hook="exit")) == (hook != "init")
+    run.verify()
+
+
+@pytest.mark.parametrize("hook", ["RESTORE_INIT", "RESUME_DEVICES_LATE"])
+def test_defect_2a_26_v02_alone_on_restore(start, hook):
+    run = start("v02")
+    run.dump()
+    text = run.restore(expect=1, env={"CRIU_V02_FAIL": f"{hook}=segv"})
+    assert f"plugin v02: {hook}" in failed(text)[0] and "crashed by signal 11" in failed(text)[0]
+
+
+def test_defect_2a_25_threads_that_stay(start):
+    """A plugin whose thread runs to the end hides neither success nor what went wrong."""
+    run = start("v02", CRIU_V02_THREAD="1")
+    text = run.dump(expect=1, env={"CRIU_V02_FAIL": "CHECKPOINT_DEVICES=-5"})
+    assert "CHECKPOINT_DEVICES" in failed(text)[0]
+    run.dump()
+    run.restore()
+    run.verify()

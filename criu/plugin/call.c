@@ -5,7 +5,8 @@
  * (its system calls return EINTR, criu_is_cancelled() says yes), and if that does not help, left by
  * a jump; one that crashes is left by a jump as well. What a plugin held when it was left that way
  * (locks, memory) is lost; its closing hooks are called all the same, with deadlines of their own.
- * If even that fails and the tool dies, the journal has what is to be done (G8, G11, G12).
+ * If even that fails and the tool dies, the journal has what is to be done (G8, G11, G12). It dies
+ * by its own hand should it not get on any more: what was left may hold the lock of the allocator.
  *
  * In the process of a task that is being restored nothing is caught: a crash kills the process, and
  * the coordinator, which sees in shared memory what was being called, ends the restore.
@@ -31,8 +32,10 @@
 
 #define STANDARD_TIMEOUT_MS 60000
 /* Between the signal that interrupts and the one that ends. */
-#define GRACE_MS   1000
-#define STACK_SIZE (64u << 10)
+#define GRACE_MS 1000
+/* Of the core's own work behind a hook that was left, beside the time of a call. */
+#define WATCHDOG_MS 10000
+#define STACK_SIZE  (64u << 10)
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -80,6 +83,7 @@ int plugin_calls_start(struct cr *cr)
 {
 	struct sigaction crash = {.sa_sigaction = on_crash,
 				  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigevent watchdog = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
 	struct sigaction deadline = {.sa_sigaction = on_deadline, .sa_flags = SA_SIGINFO};
 
 	sigemptyset(&crash.sa_mask);
@@ -87,7 +91,34 @@ int plugin_calls_start(struct cr *cr)
 	for (size_t i = 0; i < ARRAY_SIZE(crash_signals); i++)
 		sigaction(crash_signals[i], &crash, NULL);
 	sigaction(deadline_signal(), &deadline, NULL);
+	/* Now, while nobody has the allocator's lock. */
+	if (timer_create(CLOCK_MONOTONIC, &watchdog, &cr->plugins->watchdog) < 0)
+		return log_err(cr, -errno, "plugins: make a timer");
+	cr->plugins->has_watchdog = true;
 	return 0;
+}
+
+void plugin_calls_end(struct cr *cr)
+{
+	if (cr->plugins->has_watchdog)
+		timer_delete(cr->plugins->watchdog);
+	cr->plugins->has_watchdog = false;
+}
+
+/*
+ * Once a hook was left, each call of the next one, and each stretch of the core's work until then,
+ * has to end in time; otherwise the guardian does what is left to be done, from the journal.
+ */
+static void watchdog_feed(const struct call *call)
+{
+	const struct plugins *plugins = call->cr->plugins;
+	unsigned int ms = call->timeout_ms + GRACE_MS + WATCHDOG_MS;
+	const struct itimerspec when = {
+		.it_value = {ms / 1000, (long)(ms % 1000) * 1000000},
+	};
+
+	if (plugins->has_watchdog && __atomic_load_n(&plugins->was_left, __ATOMIC_RELAXED))
+		timer_settime(plugins->watchdog, 0, &when, NULL);
 }
 
 struct guard {
@@ -207,13 +238,21 @@ static int run_guarded(struct call *call, int (*body)(struct criu_call *call, vo
 	struct guard guard = {0};
 	volatile int ret = 0;
 
+	watchdog_feed(call);
 	guard_start(call->cr, &guard, call->timeout_ms);
 	if (sigsetjmp(call->escape, 1) == 0) {
 		calling = call;
 		ret = body(&call->view, arg);
+		call->is_done = ret == 0;
+	} else {
+		__atomic_store_n(&call->cr->plugins->was_left, true, __ATOMIC_RELAXED);
 	}
 	calling = NULL;
 	guard_end(&guard);
+	/* The signal may not have come yet. */
+	if (time_now_us() >= call->deadline_us)
+		call->is_overdue = 1;
+	watchdog_feed(call);
 	return ret;
 }
 
@@ -226,6 +265,7 @@ int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *a
 	int ret;
 
 	memset(call, 0, sizeof(*call));
+	plugin->was_called = true;
 	call->cr = cr;
 	call->plugin = plugin;
 	call->task = about->task;
@@ -248,6 +288,7 @@ int plugin_call(struct cr *cr, struct plugin *plugin, const struct call_about *a
 	if (cr->plugins && cr->plugins->own_pid) {
 		activity_begin(cr->plugins, plugin->decl.name, about->hook, call->timeout_ms);
 		ret = body(&call->view, arg);
+		call->is_done = ret == 0;
 		activity_end(cr->plugins);
 	} else {
 		ret = run_guarded(call, body, arg);

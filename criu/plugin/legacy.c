@@ -2,7 +2,7 @@
 /*
  * Plugins of the interface of CRIU 4.2. Their hooks have neither task nor file nor context in their
  * arguments, so they are called one at a time, in the process that CRIU 4.2 would call them in.
- * What is done differently (PLUGIN-CONTRACT.md, section 5): they come in the byte order of their
+ * What is done differently (PLUGIN-CONTRACT.md, section 7): they come in the byte order of their
  * file names, phase hooks go to all of them, an object goes on to the next plugin past one that
  * fails on it without having claimed it, the retry flag is false before the call, no result is
  * lost, and exit() always runs and is told what is final.

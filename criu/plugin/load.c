@@ -140,7 +140,7 @@ static int prepare(struct cr *cr)
 {
 	int err = plugin_options_read(cr);
 
-	if (!err && cr->plugins->n_contract)
+	if (!err && plugins_are_loaded(cr))
 		err = plugin_calls_start(cr);
 	return err;
 }

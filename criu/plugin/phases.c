@@ -51,22 +51,31 @@ static int call_hook(struct criu_call *call, void *arg)
 	return hook->task ? hook->task(call, hook->view) : hook->set(call);
 }
 
+/* *ret_is_done: it has done what it is for, also where it came back too late and that is an error.
+ */
 static int call_set(struct cr *cr, struct plugin *plugin, int (*hook)(struct criu_call *call),
-		    const struct call_about *about)
+		    const struct call_about *about, bool *ret_is_done)
 {
-	struct phase_call call = {.set = hook};
+	struct phase_call phase_call = {.set = hook};
+	struct call call = {.is_done = true};
+	int err = hook ? plugin_call(cr, plugin, about, call_hook, &phase_call, &call) : 0;
 
-	return hook ? plugin_call(cr, plugin, about, call_hook, &call, NULL) : 0;
+	*ret_is_done = call.is_done;
+	return err;
 }
 
 static int call_task(struct cr *cr, struct plugin_task *task,
 		     int (*hook)(struct criu_call *call, struct criu_task *task),
-		     struct call_about about)
+		     struct call_about about, bool *ret_is_done)
 {
-	struct phase_call call = {.task = hook, .view = &task->view};
+	struct phase_call phase_call = {.task = hook, .view = &task->view};
+	struct call call = {.is_done = true};
+	int err;
 
 	about.task = task;
-	return hook ? plugin_call(cr, task->plugin, &about, call_hook, &call, NULL) : 0;
+	err = hook ? plugin_call(cr, task->plugin, &about, call_hook, &phase_call, &call) : 0;
+	*ret_is_done = call.is_done;
+	return err;
 }
 
 /* ---- opening ---- */
@@ -77,13 +86,13 @@ static int open_plugin(struct cr *cr, struct plugin *plugin, enum plugin_phase p
 	const struct criu_phase *hooks = hooks_at(plugin, info->opening_at);
 	struct call_about about = {.phase = phase, .hook = info->opening[0]};
 	struct plugin_task *task;
+	bool is_done;
 	int err = 0;
 
 	if (!plugin->is_begun[phase]) {
-		err = call_set(cr, plugin, hooks->begin, &about);
+		err = call_set(cr, plugin, hooks->begin, &about, &plugin->is_begun[phase]);
 		if (err)
 			return err;
-		plugin->is_begun[phase] = true;
 	}
 	about.hook = info->opening[1];
 	list_for_each_entry (task, &plugin->tasks, node) {
@@ -91,13 +100,12 @@ static int open_plugin(struct cr *cr, struct plugin *plugin, enum plugin_phase p
 			continue;
 		if (plan_is_cancelled(cr))
 			return -ECANCELED;
-		err = call_task(cr, task, hooks->task, about);
+		err = call_task(cr, task, hooks->task, about, &task->is_open[phase]);
 		if (err)
 			return err;
-		task->is_open[phase] = true;
 	}
 	about.hook = info->opening[2];
-	return call_set(cr, plugin, hooks->end, &about);
+	return call_set(cr, plugin, hooks->end, &about, &is_done);
 }
 
 int plugins_open(struct cr *cr, enum plugin_phase phase)
@@ -137,9 +145,9 @@ static void keep_first(int *first, int err)
 }
 
 /* The records are of no use any more once what they would undo was undone. */
-static void drop_records(struct cr *cr, struct plugin_records *records, int err)
+static void drop_records(struct cr *cr, struct plugin_records *records, bool is_undone)
 {
-	if (err)
+	if (!is_undone)
 		return;
 	while (records->n)
 		undo_forget(cr, records->ids[--records->n]);
@@ -153,24 +161,25 @@ static int close_plugin(struct cr *cr, struct plugin *plugin, enum plugin_phase 
 	struct call_about about = {.phase = phase, .outcome = outcome};
 	struct plugin_task *task;
 	int first = 0, err;
+	bool is_done;
 
 	if (!plugin->is_begun[phase])
 		return 0;
 	plugin->is_begun[phase] = false;
 	about.hook = info->closing[0];
-	keep_first(&first, call_set(cr, plugin, hooks->begin, &about));
+	keep_first(&first, call_set(cr, plugin, hooks->begin, &about, &is_done));
 	about.hook = info->closing[1];
 	list_for_each_entry_reverse (task, &plugin->tasks, node) {
 		if (!task->is_open[phase])
 			continue;
 		task->is_open[phase] = false;
-		err = call_task(cr, task, hooks->task, about);
-		drop_records(cr, &task->journal[phase], err);
+		err = call_task(cr, task, hooks->task, about, &is_done);
+		drop_records(cr, &task->journal[phase], is_done);
 		keep_first(&first, err);
 	}
 	about.hook = info->closing[2];
-	err = call_set(cr, plugin, hooks->end, &about);
-	drop_records(cr, &plugin->journal[phase], err);
+	err = call_set(cr, plugin, hooks->end, &about, &is_done);
+	drop_records(cr, &plugin->journal[phase], is_done);
 	keep_first(&first, err);
 	return first;
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <time.h>
 
 #include "compel/base/list.h"
 #include "plugin/order.h"
@@ -85,6 +86,7 @@ struct plugin {
 	struct list tasks;         /* struct plugin_task */
 	struct criu_task **listed; /* for criu_call.tasks */
 	size_t n_listed, listed_capacity;
+	bool was_called;
 	bool is_begun[2]; /* by phase: begin() succeeded */
 	bool has_restore_begun;
 	struct plugin_records journal[2]; /* of begin() and end() */
@@ -125,6 +127,9 @@ struct plugins {
 	size_t n_contract;
 	bool was_named; /* the directory was asked for */
 	pthread_mutex_t data_lock;
+	timer_t watchdog; /* call.c */
+	bool has_watchdog;
+	bool was_left;               /* a hook, by a jump */
 	int first_free_fd;           /* restore: numbers from here on are the tool's */
 	struct legacy_host *host;    /* legacy-host.c */
 	struct activity *activities; /* restore: what each process is calling */
@@ -198,6 +203,8 @@ struct call {
 	volatile sig_atomic_t is_overdue;
 	volatile sig_atomic_t crash; /* the signal it died of */
 	bool has_said;
+	/* The hook came back with 0; perhaps too late, and the call has failed for that. */
+	bool is_done;
 	sigjmp_buf escape;
 	char waits_for[160];
 	bool waits_for_class;
@@ -225,6 +232,7 @@ void plugin_call_last(struct cr *cr, struct plugin *plugin, const struct call_ab
 /* Milliseconds that each call may take. */
 unsigned int plugin_timeout(const struct cr *cr, const struct plugin *plugin);
 int plugin_calls_start(struct cr *cr);
+void plugin_calls_end(struct cr *cr);
 /* "plugin amdgpu: dump_file: pid 123: fd 5 (/dev/kfd)" */
 void plugin_call_describe(const struct call *call, char *ret, size_t size);
 

@@ -168,7 +168,8 @@ void registry_drop(struct plugin *plugin)
 	for (size_t i = 0; i < plugin->n_images; i++)
 		free(plugin->images[i]);
 	free(plugin->images);
-	if (plugin->handle)
+	/* Who was called may have left threads, which have its code until the end. */
+	if (plugin->handle && !plugin->was_called)
 		dlclose(plugin->handle);
 	list_del(&plugin->node);
 	free(plugin->journal[0].ids);
@@ -227,6 +228,7 @@ void plugins_free(struct cr *cr)
 		free(plugins->rule_texts[i]);
 	free(plugins->rule_texts);
 	free(plugins->directory);
+	plugin_calls_end(cr);
 	free(plugins);
 	cr->plugins = NULL;
 }

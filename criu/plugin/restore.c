@@ -40,13 +40,16 @@ int plugins_begin(struct cr *cr)
 		return 0;
 	plugins_settle_manifest(cr);
 	plugins_for_each (plugin, cr->plugins) {
+		struct call call = {.is_done = true};
+
 		if (!plugin_is_active(plugin))
 			continue;
 		if (plugin->decl.restore_begin)
-			err = plugin_call(cr, plugin, &about, call_begin, plugin, NULL);
+			err = plugin_call(cr, plugin, &about, call_begin, plugin, &call);
+		/* Also if it came back too late. */
+		plugin->has_restore_begun = call.is_done;
 		if (err)
 			return err;
-		plugin->has_restore_begun = true;
 	}
 	return 0;
 }

@@ -499,7 +499,7 @@ int criu_keep_fd(struct criu_call *call, int fd);
 /*
  * A plugin of this interface exports CR_PLUGIN_DESC, a table of hooks. Candidates are asked in the
  * byte order of their file names; -ENOTSUP means "not mine". See Documentation/PLUGIN-CONTRACT.md,
- * section 5, for what criu does differently from CRIU 4.2 here.
+ * section 7, for what criu does differently from CRIU 4.2 here.
  */
 #define CRIU_PLUGIN_GEN_VERSION(major, minor, sub) (((major) << 16) + ((minor) << 8) + (sub))
 #define CRIU_PLUGIN_VERSION_MAJOR                  0

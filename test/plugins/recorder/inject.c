@@ -9,7 +9,10 @@
  *	badresult  a positive number that means nothing
  *	hang       never comes back
  *	cancel     comes back with -ECANCELED when the call is cancelled or its time is up
+ *	late       waits until its time is up, then goes on as if nothing was
  *	segv       the process crashes
+ *	heap       what malloc(3) has is corrupted, and it aborts
+ *	alloc      allocates and frees for ever
  *	kill       the process gets SIGKILL: the tool, or on restore the task
  *	int        the tool gets SIGINT; the hook goes on
  *	stop       the process gets SIGSTOP; the hook goes on when it gets SIGCONT
@@ -41,6 +44,12 @@ static int fail_cancel(const struct entry *entry, const struct recorder *recorde
 	return -ECANCELED;
 }
 
+static int fail_late(const struct entry *entry, const struct recorder *recorder)
+{
+	(void)fail_cancel(entry, recorder);
+	return 0;
+}
+
 static int fail_error(const struct entry *entry, const struct recorder *recorder)
 {
 	return criu_error(entry->call, -EIO, "%s fails as it was asked to", entry->hook);
@@ -69,6 +78,29 @@ static int fail_segv(const struct entry *entry, const struct recorder *recorder)
 	return -EIO;
 }
 
+/* Both of these end while the allocator has its lock. */
+static int fail_heap(const struct entry *entry, const struct recorder *recorder)
+{
+	char *volatile one = malloc(100000);
+	char *volatile two = malloc(100000);
+
+	/* The size of what follows. */
+	memset(one, 0x41, 100032);
+	free(two);
+	free(one);
+	return -EIO;
+}
+
+static int fail_alloc(const struct entry *entry, const struct recorder *recorder)
+{
+	while (true) {
+		char *volatile at = malloc(100000);
+
+		free(at);
+	}
+	return -EIO;
+}
+
 static int fail_kill(const struct entry *entry, const struct recorder *recorder)
 {
 	kill(getpid(), SIGKILL);
@@ -92,7 +124,8 @@ static const struct {
 	int (*run)(const struct entry *entry, const struct recorder *recorder);
 } kinds[] = {
 	{"error", fail_error}, {"silent", fail_silent}, {"badresult", fail_badresult},
-	{"hang", fail_hang},   {"cancel", fail_cancel}, {"segv", fail_segv},
+	{"hang", fail_hang},   {"cancel", fail_cancel}, {"late", fail_late},
+	{"segv", fail_segv},   {"heap", fail_heap},     {"alloc", fail_alloc},
 	{"kill", fail_kill},   {"int", fail_int},       {"stop", fail_stop},
 };
 

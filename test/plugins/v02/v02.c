@@ -13,7 +13,10 @@
  *	CRIU_V02_DEVICE   folder of the fake device
  *	CRIU_V02_MATCH    path of a character device that is also its own
  *	CRIU_V02_RETRY    how often RESTORE_EXT_FILE asks for another try of each file, first
- *	CRIU_V02_FAIL     HOOK=RESULT: that hook returns this number ("CHECKPOINT_DEVICES=-5")
+ *	CRIU_V02_FAIL     HOOK=RESULT: that hook returns this number ("CHECKPOINT_DEVICES=-5"),
+ *crashes
+ *	                  ("=segv") or never comes back ("=hang")
+ *	CRIU_V02_THREAD   init() makes a thread that never ends
  *	CRIU_V02_SHIFT    UPDATE_VMA_MAP moves mappings of that path by so many bytes, and opens it
  *	CRIU_V02_INVENTORY 0: it does not add its name to the inventory
  *
@@ -25,6 +28,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +67,7 @@ static struct {
 static unsigned int n_quiet;
 static struct moves *moves;
 static unsigned int n_tries[65536];
+static volatile unsigned int n_counted;
 
 /* What the environment wants the hook to return instead of doing anything; 0: nothing. */
 static int wanted(const char *hook)
@@ -70,8 +75,14 @@ static int wanted(const char *hook)
 	const char *fail = getenv("CRIU_V02_FAIL");
 	size_t size = strlen(hook);
 
-	return fail && strncmp(fail, hook, size) == 0 && fail[size] == '=' ? atoi(fail + size + 1)
-									   : 0;
+	if (!fail || strncmp(fail, hook, size) != 0 || fail[size] != '=')
+		return 0;
+	fail += size + 1;
+	if (strcmp(fail, "segv") == 0)
+		*(volatile int *)8 = 1;
+	while (strcmp(fail, "hang") == 0)
+		pause();
+	return atoi(fail);
 }
 
 static int process(unsigned long what, int pid)
@@ -130,14 +141,24 @@ static int image_open(const char *what, int id, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+static void *count(void *arg)
+{
+	while (true)
+		n_counted++;
+	return arg;
+}
+
 static int v02_init(int stage)
 {
+	pthread_t thread;
 	int ret;
 
 	v02_line(V02_NAME, "init", "stage=%d", stage);
 	ret = wanted("init");
 	if (ret)
 		return ret;
+	if (getenv("CRIU_V02_THREAD"))
+		pthread_create(&thread, NULL, count, NULL);
 	if (stage == CR_PLUGIN_STAGE__RESTORE) {
 		bool is_listed = check_and_remove_inventory_plugin(V02_NAME, strlen(V02_NAME));
 
