@@ -4,15 +4,17 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lib import host, plugins
 from lib.amdgpu import WORKLOADS, assert_goes_on, assert_nothing, dumped, options, select, start, wrong
-from lib.criu import Images
+from lib.criu import TOP, Images
 from lib.kfd import Emulator, Workloads
 from lib.plugins import FakeDevice, Plugins
+from lib.victim import failed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -355,3 +357,57 @@ def test_row_25_mappings_are_where_buffers_are(folder, workloads, emulator):
     victim.verify()
 
 
+
+
+# Maps a buffer, and closes what it has mapped it through.
+FORGETFUL = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+from lib.kfd import Emulator
+from lib.kfd_client import GTT, Client
+client = Client(Emulator(sys.argv[2])).acquire()
+handle, offset = client.alloc(0x40000000, 4096, GTT)
+client.view(offset, 4096)[:4] = b"here"
+# mmap keeps a duplicate.
+for fd in range(3, 100):
+    if os.path.exists(f"/proc/self/fd/{fd}") and any(name in os.readlink(f"/proc/self/fd/{fd}") for name in sys.argv[3:]):
+        os.close(fd)
+print(flush=True)
+os.close(1)
+time.sleep(9999)
+"""
+
+
+def mapped(pid):
+    """What begins the mappings of render nodes."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            if "/dri/renderD" in line:
+                memory.seek(int(line.partition("-")[0], 16))
+                yield memory.read(4)
+
+
+@pytest.mark.parametrize("closed", [["kfd", "renderD"], ["renderD"]], ids="-".join)
+def test_mappings_whose_files_are_closed(folder, emulator, closed):
+    """What only the mapping of is left is refused while the process is there; what kfd still knows comes back."""
+    with subprocess.Popen([sys.executable, "-c", FORGETFUL, TOP / "test", folder, *closed], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, start_new_session=True) as victim:
+        pid = victim.pid
+        try:
+            assert victim.stdout.readline()
+            victim.stdout.close()
+            images = Images(folder / "images")
+            is_refused = "kfd" in closed
+            text = images.dump(pid, *options(emulator), expect=1 if is_refused else 0)
+            if is_refused:
+                assert "mapping" in failed(text)[0] and "renderD128: the file that it is of is closed" in failed(text)[0]
+                assert victim.poll() is None and list(mapped(pid))
+                return
+            victim.wait()
+            images.restore(*options(emulator))
+            assert list(mapped(pid)) == [b"here"]
+            emulator.assert_good()
+        finally:
+            if os.path.exists(f"/proc/{pid}"):
+                os.kill(pid, 9)
+                host.reap()

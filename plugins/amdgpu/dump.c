@@ -18,17 +18,50 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static bool has_holder(const struct criu_file *file, const struct criu_task *task)
+{
+	for (size_t i = 0; i < file->n_holders; i++)
+		if (file->holders[i].task == task)
+			return true;
+	return false;
+}
+
+/* Without its open file a mapping cannot be made again: what kfd has is the process's own, a
+ * dma-buf anybody's; of render nodes any open file will do that has the buffer (dump-write.c). */
+static bool has_file(const struct amdgpu *gpu, const struct criu_mapping *mapping)
+{
+	if (minor_of_path(mapping->path) >= 0)
+		return gpu->n_files;
+	return mapping->file && (strcmp(mapping->class_of->name, "amdgpu.kfd") != 0 ||
+				 has_holder(mapping->file, mapping->task));
+}
+
+static int check_mappings(struct criu_call *call, const struct criu_task *task)
+{
+	for (size_t i = 0; i < task->n_mappings; i++)
+		if (!has_file(call->context, task->mappings[i]))
+			return criu_error(
+				call, -ENOTSUP,
+				"pid %d: mapping %#llx of %s: the file that it is of is closed",
+				task->pid, (unsigned long long)task->mappings[i]->start,
+				task->mappings[i]->path);
+	return 0;
+}
+
 int dump_begin(struct criu_call *call)
 {
 	struct amdgpu *gpu = call->context;
 	const char *path = criu_option_string(call, "kfd");
 	_cleanup_close_ int fd = -1;
+	int err = 0;
 
 	for (size_t i = 0; i < call->n_tasks; i++)
 		for (size_t j = 0; j < call->tasks[i]->n_files; j++)
 			gpu->n_files += call->tasks[i]->files[j]->task == call->tasks[i];
-	if (!gpu->n_files)
-		return 0;
+	for (size_t i = 0; i < call->n_tasks && !err; i++)
+		err = check_mappings(call, call->tasks[i]);
+	if (err || !gpu->n_files)
+		return err;
 	/* Anybody's file but our own would be refused. */
 	fd = driver.open(path);
 	if (fd < 0)
