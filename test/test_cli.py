@@ -130,6 +130,23 @@ def test_configuration_file(tmp_path):
     assert done.returncode == 1 and f"{config}: line 2" in done.stderr
 
 
+def test_configuration_file_that_is_none(tmp_path):
+    """One that was named and is not there is no error (scripts count on it), but one is told; one that is no text is refused."""
+    for options, env in (["--config", "nowhere"], {}), ([], {"CRIU_CONFIG_FILE": "nowhere"}):
+        done = run("check", *options, env=env, cwd=tmp_path)
+        assert done.returncode == 0 and "Warn" in done.stderr and "nowhere: there is no such configuration file" in done.stderr
+    assert not run("check", env={"HOME": str(tmp_path)}).stderr
+    (tmp_path / "image").write_bytes(b"\0shell-job\n")
+    done = run("check", "--config", tmp_path / "image")
+    assert done.returncode == 1 and "image: is no configuration file" in done.stderr
+    done = run("check", "--config", tmp_path)
+    assert done.returncode == 1 and "Is a directory" in done.stderr
+    (tmp_path / "secret").write_text("shell-job\n")
+    (tmp_path / "secret").chmod(0)
+    if not os.access(tmp_path / "secret", os.R_OK):
+        assert "Permission denied" in run("check", "--config", tmp_path / "secret").stderr
+
+
 def test_home_configuration_file(tmp_path):
     (tmp_path / ".criu").mkdir()
     (tmp_path / ".criu/default.conf").write_text("images-dir /nonexistent/home\n")

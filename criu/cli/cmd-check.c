@@ -90,12 +90,13 @@ int cmd_check(struct cr *cr)
 	if (geteuid() != 0 && !cr->opts->unprivileged)
 		log_warn(cr, "check: not run by root, so that features may seem to be missing for "
 			     "want of privileges");
+	if (cr->opts->feature && (cr->opts->extra || cr->opts->experimental))
+		log_warn(cr, "--extra, --experimental, --all: have no effect together with "
+			     "--feature");
 	cr->features = features_new();
 	status = cr->opts->feature ? check_named(cr, cr->opts->feature) : check_all(cr);
 	features_free(cr->features);
 	cr->features = NULL;
-	if (cr->work_dir >= 0)
-		close(cr->work_dir);
-	cr->work_dir = -1;
+	session_close_log(cr);
 	return status;
 }

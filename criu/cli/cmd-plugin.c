@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/session.h"
+#include "compel/base/bits.h"
 #include "options.h"
 #include "cr.h"
 #include "plugin/plugin.h"
@@ -63,10 +65,11 @@ static int check(struct cr *cr, const char *file)
 static const struct {
 	const char *word;
 	int (*run)(struct cr *cr, const char *file);
+	bool takes_file;
 } words[] = {
-	{"list", list},
-	{"explain", explain},
-	{"check", check},
+	{"list", list, false},
+	{"explain", explain, false},
+	{"check", check, true},
 };
 
 int cmd_plugin(struct cr *cr)
@@ -75,11 +78,17 @@ int cmd_plugin(struct cr *cr)
 	const char *word = argv ? argv[0] : NULL;
 	int ret = -EINVAL;
 
-	for (size_t i = 0; i < 3 && word; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(words) && word; i++) {
 		if (!str_equal(words[i].word, word))
 			continue;
-		ret = words[i].run(cr, argv[1]);
+		if (argv[1] && !words[i].takes_file)
+			return log_refuse(cr, ret, "criu plugin %s: '%s' is one word too many",
+					  word, argv[1]);
+		ret = session_open_log(cr);
+		if (ret == 0)
+			ret = words[i].run(cr, argv[1]);
 		plugins_free(cr);
+		session_close_log(cr);
 		fflush(stdout);
 		return ret;
 	}

@@ -4,10 +4,16 @@
  * the journals that they left on disk.
  */
 #include "cli/commands.h"
+#include "cli/session.h"
 #include "cr.h"
 #include "engine/engine.h"
 
 int cmd_recover(struct cr *cr)
 {
-	return engine_recover(cr);
+	int ret = session_open_log(cr);
+
+	if (ret == 0)
+		ret = engine_recover(cr);
+	session_close_log(cr);
+	return ret;
 }

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +23,7 @@
 #include "engine/hold.h"
 #include "engine/stats.h"
 #include "options.h"
+#include "util/alloc.h"
 #include "util/log.h"
 
 /* Until no child is left; what they exit with is theirs. */
@@ -94,6 +98,44 @@ static int restore_and_hold(struct cr *cr, struct session *session)
 	return status;
 }
 
+/* ---- --exec-cmd ---- */
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* Would execvp(3) find it? Once the tree runs it is too late for a typing mistake. */
+static bool is_in_path(const char *name)
+{
+	const char *path = getenv("PATH") ?: "/bin:/usr/bin";
+
+	for (;; path++) {
+		size_t len = strcspn(path, ":");
+		_cleanup_free_ char *file =
+			xasprintf("%.*s%s%s", (int)len, path, len ? "/" : "", name);
+
+		if (is_program(file))
+			return true;
+		path += len;
+		if (!*path)
+			return false;
+	}
+}
+
+static int exec_check(struct cr *cr)
+{
+	const char *name = cr->opts->exec_cmd ? cr->opts->exec_argv[0] : NULL;
+
+	if (!name || (strchr(name, '/') ? is_program(name) : is_in_path(name)))
+		return 0;
+	log_refuse(cr, -ENOENT, "--exec-cmd %s: there is no such program", name);
+	log_remedy(cr, "it is looked for in PATH, or, with a slash in it, from the work directory");
+	return -ENOENT;
+}
+
 int cmd_restore(struct cr *cr)
 {
 	const char *const *argv = cr->opts->exec_argv;
@@ -101,6 +143,8 @@ int cmd_restore(struct cr *cr)
 	struct session session;
 	int ret = session_open(cr, &session, false), status;
 
+	if (ret == 0)
+		ret = exec_check(cr);
 	if (ret == 0 && cr->opts->hold)
 		return restore_and_hold(cr, &session);
 	if (ret == 0)
@@ -114,5 +158,6 @@ int cmd_restore(struct cr *cr)
 		return 0;
 	}
 	execvp(argv[0], (char *const *)argv);
-	return log_err(cr, -errno, "--exec-cmd %s: run the command", argv[0]);
+	return log_err(cr, -errno, "--exec-cmd %s: run the command; the tree runs without it",
+		       argv[0]);
 }

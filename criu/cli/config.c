@@ -98,6 +98,8 @@ static int line_apply(struct cr *cr, struct options *opts, char *line)
 		return log_refuse(cr, -EINVAL, "%s: %s", name, wrong);
 	if (!name)
 		return 0;
+	if (*name == '-')
+		return log_refuse(cr, -EINVAL, "%s: options stand here without the dashes", name);
 	word = argument ? xasprintf("--%s=%s", name, argument) : xasprintf("--%s", name);
 	ret = option_words_read(cr, 1, &word, &words);
 	for (size_t i = 0; ret == 0 && i < words.n_uses; i++)
@@ -107,17 +109,25 @@ static int line_apply(struct cr *cr, struct options *opts, char *line)
 	return ret;
 }
 
-int config_apply(struct cr *cr, struct options *opts, const char *path)
+int config_apply(struct cr *cr, struct options *opts, const char *path, bool is_named)
 {
 	_cleanup_free_ char *text = NULL;
 	char *line, *rest;
+	size_t size;
 	int ret, n = 0;
 
-	ret = fd_read_file(AT_FDCWD, path, &text, NULL);
-	if (ret == -ENOENT || ret == -ENOTDIR)
+	ret = fd_read_file(AT_FDCWD, path, &text, &size);
+	if (ret == -ENOENT || ret == -ENOTDIR) {
+		/* Scripts of CRIU's users count on it that this is no error. */
+		if (is_named)
+			log_warn(cr, "%s: there is no such configuration file", path);
 		return 0;
+	}
 	if (ret < 0)
 		return log_err(cr, ret, "%s: read the configuration file", path);
+	if (strlen(text) != size)
+		return log_refuse(cr, -EINVAL, "%s: is no configuration file: it is not text",
+				  path);
 
 	rest = text;
 	while ((line = strsep(&rest, "\n"))) {

@@ -459,9 +459,10 @@ static int read_lsm_profile(const struct option_input *in, void *member)
 
 static int read_plugin_opt(const struct option_input *in, void *member)
 {
-	const char *dot = strchr(in->text, '.'), *equals = strchr(in->text, '=');
+	const char *dot = strchr(in->text, '.');
 
-	if (!dot || !equals || dot == in->text || equals <= dot + 1)
+	if (!dot || dot == in->text || strcspn(dot + 1, "=") == 0 ||
+	    strcspn(in->text, "=") < (size_t)(dot - in->text))
 		return -EINVAL;
 	strings_append(in->opts, member, in->text);
 	return 0;
@@ -508,6 +509,6 @@ const struct option_kind option_kinds[N_OPTION_KINDS] = {
 			  "NS:PID or NS:FILE where NS is one of ipc, net, time, user, uts",
 			  read_join_ns},
 	[KIND_LSM_PROFILE] = {ARGUMENT_REQUIRED, "apparmor:NAME or selinux:NAME", read_lsm_profile},
-	[KIND_PLUGIN_OPT] = {ARGUMENT_REQUIRED, "NAME.KEY=VALUE", read_plugin_opt},
+	[KIND_PLUGIN_OPT] = {ARGUMENT_REQUIRED, "NAME.KEY=VALUE or NAME.KEY", read_plugin_opt},
 	[KIND_CHECK_ALL] = {ARGUMENT_NONE, NULL, read_check_all},
 };

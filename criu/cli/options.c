@@ -15,6 +15,7 @@
 #include "cr.h"
 #include "util/alloc.h"
 #include "util/log.h"
+#include "util/str.h"
 
 #define NO_NO   false
 #define WITH_NO true
@@ -148,7 +149,7 @@ int option_set(struct cr *cr, struct options *opts, const struct option_spec *sp
 }
 
 /* Kinds of --external whose machinery is not there. */
-static int external_check(struct cr *cr, const struct options *opts)
+static int external_check(struct cr *cr, const struct options *opts, const struct command *command)
 {
 	static const struct {
 		const char *type;
@@ -166,19 +167,78 @@ static int external_check(struct cr *cr, const struct options *opts)
 		{"netdev", area_NAMESPACES},
 	};
 
-	for (size_t i = 0; i < opts->external.n; i++)
+	for (size_t i = 0; i < opts->external.n; i++) {
+		const struct option_external *e = &opts->external.items[i];
+
 		for (size_t k = 0; k < ARRAY_SIZE(types); k++)
-			if (types[k].not_ready &&
-			    strcmp(types[k].type, opts->external.items[i].type) == 0)
-				return log_refuse(cr, -ENOTSUP, "--external %s: %s",
-						  opts->external.items[i].text, types[k].not_ready);
+			if (types[k].not_ready && strcmp(types[k].type, e->type) == 0)
+				return log_refuse(cr, -ENOTSUP, "--external %s: %s", e->text,
+						  types[k].not_ready);
+		/* What is left is of files, which come by descriptor. */
+		if (command->bit == CMD_RESTORE)
+			log_warn(cr,
+				 "--external %s: has no effect on criu restore, which is given "
+				 "files with --inherit-fd",
+				 e->text);
+	}
 	return 0;
 }
 
-/* What is accepted with some values only, or without effect. */
-static int values_check(struct cr *cr, const struct options *opts)
+/* Kinds of files that --inherit-fd is not for yet. */
+static int inherit_check(struct cr *cr, const struct options *opts)
 {
-	return external_check(cr, opts);
+	static const char *const not_ready[] = {"socket:[", "/memfd:"};
+
+	for (size_t i = 0; i < opts->inherit_fd.n; i++) {
+		const struct option_inherit *item = &opts->inherit_fd.items[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(not_ready); k++)
+			if (!item->is_debug && str_starts_with(item->key, not_ready[k]))
+				return log_refuse(cr, -ENOTSUP,
+						  "--inherit-fd fd[%d]:%s: sockets and memory "
+						  "files cannot be given by this version",
+						  item->fd, item->key);
+		for (size_t k = 0; k < i; k++)
+			if (!item->is_debug && !opts->inherit_fd.items[k].is_debug &&
+			    strcmp(item->key, opts->inherit_fd.items[k].key) == 0)
+				return log_refuse(cr, -EINVAL,
+						  "--inherit-fd fd[%d]:%s: fd[%d] was given for "
+						  "it already",
+						  item->fd, item->key,
+						  opts->inherit_fd.items[k].fd);
+	}
+	return 0;
+}
+
+/* Trees are dumped and restored in the control groups of the tool, which these modes would change
+ * or make. */
+static int cgroups_check(struct cr *cr, const struct options *opts)
+{
+	if (opts->manage_cgroups != CGROUP_MODE_PROPS && opts->manage_cgroups != CGROUP_MODE_FULL &&
+	    opts->manage_cgroups != CGROUP_MODE_STRICT)
+		return 0;
+	log_refuse(cr, -ENOTSUP, "--manage-cgroups: props, full and strict: %s", area_CGROUPS);
+	log_remedy(cr, "give none, soft or ignore");
+	return -ENOTSUP;
+}
+
+/* What is accepted with some values only, or without effect. */
+static int values_check(struct cr *cr, const struct options *opts, const struct command *command)
+{
+	int ret = 0;
+
+	if (command->bit & (CMD_DUMP | CMD_RESTORE)) {
+		ret = external_check(cr, opts, command);
+		if (ret == 0)
+			ret = cgroups_check(cr, opts);
+	}
+	if (ret == 0 && command->bit == CMD_RESTORE)
+		ret = inherit_check(cr, opts);
+	if (opts->log_pid && !opts->log_file && command->bit == CMD_RESTORE)
+		log_warn(cr, "--log-pid: has no effect without --log-file");
+	if (opts->deprecated)
+		log_info(cr, "--deprecated: nothing is, in this version");
+	return ret;
 }
 
 /* Whoever restores outlives the command, which then is nobody's parent. */
@@ -242,7 +302,7 @@ int options_check(struct cr *cr, struct options *opts, const struct command *com
 		else if (spec->not_ready)
 			return log_refuse(cr, -ENOTSUP, "--%s: %s", spec->name, spec->not_ready);
 	}
-	ret = values_check(cr, opts);
+	ret = values_check(cr, opts, command);
 	if (ret < 0)
 		return ret;
 	ret = together_check(cr, opts, command);

@@ -99,7 +99,7 @@ static int refuse_word(struct cr *cr, int answer, const char *word, const struct
 		return log_refuse(cr, -EINVAL, "%.*s: takes no argument", (int)len + 2, word);
 
 	for (const struct option *o = longs; o->name; o++)
-		if (name && strncmp(o->name, name, len) == 0)
+		if (len && strncmp(o->name, name, len) == 0)
 			str_buf_addf(&candidates, "%s--%s", n++ ? ", " : "", o->name);
 	if (n)
 		log_refuse(cr, -EINVAL, "%s: could be %s", word, candidates.data);
@@ -173,33 +173,52 @@ static int files_apply(struct cr *cr, struct options *opts, const struct option_
 	int ret = 0;
 
 	if (!has_config && !words_have(words, "no-default-config", NULL)) {
-		ret = config_apply(cr, opts, "/etc/criu/default.conf");
+		ret = config_apply(cr, opts, "/etc/criu/default.conf", false);
 		if (ret == 0 && !str_is_empty(home)) {
 			_cleanup_free_ char *path = xasprintf("%s/.criu/default.conf", home);
 
-			ret = config_apply(cr, opts, path);
+			ret = config_apply(cr, opts, path, false);
 		}
 	}
 	if (ret == 0 && !str_is_empty(named))
-		ret = config_apply(cr, opts, named);
+		ret = config_apply(cr, opts, named, true);
 	if (ret == 0 && has_config)
-		ret = config_apply(cr, opts, config);
+		ret = config_apply(cr, opts, config, true);
 	return ret;
 }
 
+/* "--cpu-cap cpu" is the option and a word: getopt_long() takes no blank before an argument that
+ * may be left out. */
+static void remedy_optional(struct cr *cr, const struct option_words *words, const char *word)
+{
+	for (size_t i = 0; i < words->n_uses; i++) {
+		const struct option_use *use = &words->uses[i];
+
+		if (option_spec_argument(use->spec) != ARGUMENT_OPTIONAL || use->argument)
+			continue;
+		log_remedy(cr, "if it belongs to the option: --%s=%s", use->spec->name, word);
+		return;
+	}
+}
+
 /* What follows the command: arguments of the command, or the program of --exec-cmd. */
-static int rest_apply(struct cr *cr, struct command_line *line, char **rest, size_t n)
+static int rest_apply(struct cr *cr, struct command_line *line, const struct option_words *words)
 {
 	const struct command *command = line->command;
+	char **rest = words->rest + 1;
+	size_t n = words->n_rest - 1;
 	const char **argv;
 
 	if (n == 0)
 		return 0;
 	if (command->n_args >= 0 ? n > (size_t)command->n_args
 				 : command->bit == CMD_RESTORE && !line->opts->exec_cmd) {
+		const char *word = rest[command->n_args > 0 ? command->n_args : 0];
+
 		line->wants_usage = true;
-		return log_refuse(cr, -EINVAL, "criu %s: '%s' is one word too many", command->name,
-				  rest[command->n_args > 0 ? command->n_args : 0]);
+		log_refuse(cr, -EINVAL, "criu %s: '%s' is one word too many", command->name, word);
+		remedy_optional(cr, words, word);
+		return -EINVAL;
 	}
 	argv = options_keep(line->opts, xcalloc(n + 1, sizeof(*argv)));
 	for (size_t i = 0; i < n; i++)
@@ -235,7 +254,7 @@ static int words_apply(struct cr *cr, struct command_line *line, const struct op
 	if (line->command->not_ready)
 		return log_refuse(cr, -ENOTSUP, "criu %s: %s", line->command->name,
 				  line->command->not_ready);
-	ret = rest_apply(cr, line, words->rest + 1, words->n_rest - 1);
+	ret = rest_apply(cr, line, words);
 	if (ret < 0)
 		return ret;
 	return options_check(cr, line->opts, line->command);

@@ -43,9 +43,9 @@ struct option_words {
 int option_words_read(struct cr *cr, int n, char *const *words, struct option_words *ret);
 void option_words_release(struct option_words *words);
 
-/* Applies the options of a configuration file; one that does not exist is no error. 0 or -errno,
- * logged. */
-int config_apply(struct cr *cr, struct options *opts, const char *path);
+/* Applies the options of a configuration file; that it does not exist is no error, but is warned of
+ * where somebody named it. 0 or -errno, logged. */
+int config_apply(struct cr *cr, struct options *opts, const char *path, bool is_named);
 
 /*
  * Takes one line of a configuration file apart, in place: name NULL for an empty line, argument

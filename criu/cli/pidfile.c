@@ -20,12 +20,18 @@
 int pidfile_create(struct cr *cr, int *ret_fd)
 {
 	const char *path = cr->opts->pidfile;
+	int err;
 
 	*ret_fd = -1;
 	if (!path || cr->opts->dry_run)
 		return 0;
 	*ret_fd = openat(cr->work_dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return *ret_fd < 0 ? log_err(cr, -errno, "--pidfile %s: create", path) : 0;
+	if (*ret_fd >= 0)
+		return 0;
+	err = log_err(cr, -errno, "--pidfile %s: create in the work directory", path);
+	if (err == -EEXIST)
+		log_remedy(cr, "name another one, or remove it if nobody needs it");
+	return err;
 }
 
 static int pid_write(struct cr *cr, int fd)

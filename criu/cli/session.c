@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/help.h"
+#include "cli/option-table.h"
 #include "cli/session.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
@@ -27,21 +28,39 @@
 
 static int dir_open(struct cr *cr, const char *option, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = -errno;
 
-	if (fd < 0)
-		return log_err(cr, -errno, "--%s %s: open the directory", option, path);
-	return fd;
+	if (fd >= 0)
+		return fd;
+	log_err(cr, err, "--%s %s: open the directory", option, path);
+	if (err == -ENOENT)
+		log_remedy(cr, "name one that is there, or make it first");
+	return err;
+}
+
+/* What is opened later is not to get the number of one of the first three, and what is meant for
+ * that. */
+static int close_one(int fd)
+{
+	_cleanup_close_ int null = -1;
+
+	if (fd > STDERR_FILENO)
+		return close(fd) < 0 ? -errno : 0;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return null < 0 || dup2(null, fd) < 0 ? -errno : 0;
 }
 
 static int close_asked(struct cr *cr)
 {
 	const struct option_numbers *list = &cr->opts->close;
 
-	for (size_t i = 0; i < list->n; i++)
-		if (close(list->items[i]) < 0)
-			return log_err(cr, -errno, "--close %d: close the descriptor",
+	for (size_t i = 0; i < list->n; i++) {
+		int err = close_one((int)list->items[i]);
+
+		if (err < 0)
+			return log_err(cr, err, "--close %d: close the descriptor",
 				       (int)list->items[i]);
+	}
 	return 0;
 }
 
@@ -107,16 +126,20 @@ static void say_hello(struct cr *cr)
 			 u.release, u.machine);
 }
 
+static bool is_given(const struct cr *cr, const char *name)
+{
+	return option_is_given(cr->opts, option_find(name));
+}
+
 /* The log starts in it. */
 static int work_dir_open(struct cr *cr)
 {
+	const char *option = is_given(cr, "work-dir") ? "work-dir" : "images-dir";
 	int ret;
 
-	cr->work_dir = dir_open(cr, "work-dir", cr->opts->work_dir);
+	cr->work_dir = dir_open(cr, option, cr->opts->work_dir);
 	if (cr->work_dir < 0)
 		return cr->work_dir;
-	if (fchdir(cr->work_dir) < 0)
-		return log_err(cr, -errno, "--work-dir %s: enter", cr->opts->work_dir);
 	ret = log_open(cr->log, cr->work_dir, cr->opts->log_file);
 	if (ret < 0)
 		return log_err(cr, ret, "--log-file %s: create in the work directory",
@@ -141,6 +164,8 @@ int session_open(struct cr *cr, struct session *session, bool is_dump)
 	ret = work_dir_open(cr);
 	if (ret < 0)
 		return ret;
+	if (fchdir(cr->work_dir) < 0)
+		return log_err(cr, -errno, "--work-dir %s: enter", cr->opts->work_dir);
 	cr->features = features_new();
 	cr->stats = stats_new();
 	cr->pool = pool_new(0);
@@ -151,9 +176,17 @@ int session_open_log(struct cr *cr)
 {
 	int ret = close_asked(cr);
 	/* Who gave none may be where there is nothing to be read or written. */
-	bool is_wanted = cr->opts->log_file || cr->opts->work_dir != cr->opts->images_dir;
+	bool is_wanted = cr->opts->log_file || is_given(cr, "work-dir") ||
+			 is_given(cr, "images-dir");
 
 	return ret == 0 && is_wanted ? work_dir_open(cr) : ret;
+}
+
+void session_close_log(struct cr *cr)
+{
+	if (cr->work_dir >= 0)
+		close(cr->work_dir);
+	cr->work_dir = -1;
 }
 
 int session_close(struct cr *cr, struct session *session, const char *command, int result)
@@ -186,9 +219,7 @@ void session_leave(struct cr *cr, struct session *session)
 		close(dirfd);
 		cr->images = NULL;
 	}
-	if (cr->work_dir >= 0)
-		close(cr->work_dir);
-	cr->work_dir = -1;
+	session_close_log(cr);
 	pool_free(cr->pool);
 	cr->pool = NULL;
 	stats_free(cr->stats);

@@ -18,8 +18,10 @@ struct session {
 int session_open(struct cr *cr, struct session *session, bool is_dump);
 
 /* The part of it for commands without images: what --close says, work directory and log where they
- * were asked for. 0 or -errno, logged; the caller closes cr->work_dir. */
+ * were asked for. The current directory stays. 0 or -errno, logged; in either case
+ * session_close_log() is to be called. */
 int session_open_log(struct cr *cr);
+void session_close_log(struct cr *cr);
 
 /* Ends the command that returned result (an exit status or -errno): writes --report. Returns the
  * exit status. */

@@ -111,8 +111,15 @@ static int script_run(struct cr *cr, const struct scripts *scripts, const char *
 
 	*ret_status = 1;
 	ret = script_start(cr, scripts, path, action, &pid);
+	if (ret < 0 && actions[action].can_fail) {
+		log_err(cr, ret, "script %s: start", path);
+		if (ret == -ENOENT && *path != '/')
+			log_remedy(cr,
+				   "relative paths of scripts are meant from the work directory");
+		return ret;
+	}
 	if (ret < 0)
-		return actions[action].can_fail ? log_err(cr, ret, "script %s: start", path) : ret;
+		return ret;
 	ret = script_wait(cr, pid);
 	if (ret == -ECANCELED)
 		return ret;

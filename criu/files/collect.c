@@ -204,6 +204,7 @@ int files_collect(struct cr *cr)
 	int err;
 
 	cr->files = files;
+	irmap_warn_paths(cr);
 	files->kcmp = kcmp_ids_new(KCMP_KIND_FILE, 1);
 	tree_for_each_task (task, cr->tree)
 		if (task_is_alive(task))
@@ -219,8 +220,10 @@ int files_collect(struct cr *cr)
 
 	/* A kind may add files (the path of a fifo) behind the last; those have been collected by
 	 * whoever added them. */
-	if (list_is_empty(&files->all))
+	if (list_is_empty(&files->all)) {
+		external_warn_unmatched(cr);
 		return 0;
+	}
 	last = list_last_entry(&files->all, struct file, all);
 	list_for_each_entry (file, &files->all, all) {
 		err = collect_file(cr, file);
@@ -232,6 +235,7 @@ int files_collect(struct cr *cr)
 	err = locks_collect(cr);
 	if (err)
 		return err;
+	external_warn_unmatched(cr);
 	log_info(cr, "files: %zu descriptions in %zu tables", files->n, files->n_tables);
 	return 0;
 }
@@ -270,10 +274,14 @@ static int link_open(struct cr *cr, struct task *task, const char *name, uint32_
 	int err = fd_read_link(task_proc_fd(task), name, &ret->text);
 
 	if (err)
-		return log_err(cr, err, "%d: read the link %s", task->host_pid, name);
+		return log_err(cr, err, "pid %d: read the link %s", task->host_pid, name);
 	ret->fd = openat(task_proc_fd(task), name, O_PATH | O_CLOEXEC);
-	if (ret->fd < 0)
-		return log_err(cr, -errno, "%d: open %s (%s)", task->host_pid, name, ret->text);
+	if (ret->fd < 0) {
+		err = log_err(cr, -errno, "pid %d: open %s (%s)", task->host_pid, name, ret->text);
+		if (err == -EPERM)
+			log_remedy(cr, "run as root, or with CAP_CHECKPOINT_RESTORE");
+		return err;
+	}
 	*facts = (struct fd_facts){.task = task,
 				   .fd = -1,
 				   .path_fd = ret->fd,
@@ -281,7 +289,7 @@ static int link_open(struct cr *cr, struct task *task, const char *name, uint32_
 				   .flags = flags,
 				   .link = ret->text};
 	if (fstat(ret->fd, &facts->st) < 0)
-		return log_err(cr, -errno, "%d: stat %s (%s)", task->host_pid, name, ret->text);
+		return log_err(cr, -errno, "pid %d: stat %s (%s)", task->host_pid, name, ret->text);
 	return 0;
 }
 

@@ -37,13 +37,15 @@ struct files {
 	struct unix_list *unix_sockets; /* dump: those of the namespace, once a socket was met */
 	struct ttys *ttys;              /* tty/tty.h; both sides */
 	struct ghosts *ghosts;          /* ghost.c; both sides */
+	bool *has_external;             /* those of --external that were met; NULL: none */
 
 	/* restore */
 	struct hash fs; /* pid -> FsEntry */
 	struct FileLockEntry **locks;
 	size_t n_locks, locks_capacity;
-	struct hash queues;    /* queues.c: first entry of each pipe and socket that has one */
-	struct hash inherited; /* hash of the key -> descriptor + 1 */
+	struct hash queues;      /* queues.c: first entry of each pipe and socket that has one */
+	struct hash inherited;   /* hash of the key -> struct inherited */
+	struct inherited *given; /* as many as the option was given */
 	pid_t *helpers;
 	size_t n_helpers, helpers_capacity;
 	struct arena *arena;
@@ -146,6 +148,17 @@ int remap_start_dead(struct cr *cr);
 int fs_dump(struct cr *cr, struct task *task);
 int fs_load(struct cr *cr, struct task *task);
 int inherit_load(struct cr *cr);
+/* Once all files are linked: descriptors that none of them asked for. */
+void inherit_warn_unmatched(struct cr *cr);
+
+/* --- external.c --- */
+
+/* Was --external type[id] given? */
+bool external_match(struct cr *cr, const char *type, const char *id);
+/* Once all files are collected: those that none was. */
+void external_warn_unmatched(struct cr *cr);
+/* Warns of what --irmap-scan-path names in vain. */
+void irmap_warn_paths(struct cr *cr);
 int files_load_old(struct cr *cr);
 /* Makes the file of an entry, which it takes. */
 int file_load_entry(struct cr *cr, struct FileEntry *entry);

@@ -151,6 +151,8 @@ void files_free(struct cr *cr)
 	arena_free(files->arena);
 	free(files->tables);
 	free(files->order);
+	free(files->given);
+	free(files->has_external);
 	free(files->helpers);
 	for (size_t i = 0; i < files->n_locks; i++)
 		image_message_free(files->locks[i]);

@@ -128,6 +128,9 @@ static char *path_by_scan(struct cr *cr, uint32_t sdev, uint64_t ino)
 		found = scan_folder(cr->opts->irmap_scan_path.items[i], sdev, ino);
 	for (size_t i = 0; !found && i < ARRAY_SIZE(likely_folders); i++)
 		found = scan_folder(likely_folders[i], sdev, ino);
+	if (found)
+		log_debug(cr, "watched inode %llu: found %s by looking through folders",
+			  (unsigned long long)ino, found);
 	return found;
 }
 

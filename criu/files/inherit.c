@@ -12,13 +12,20 @@
 #include "cr.h"
 #include "files/files-priv.h"
 #include "options.h"
+#include "util/alloc.h"
 #include "util/fd.h"
 #include "util/hash.h"
 #include "util/log.h"
 
+struct inherited {
+	int fd;
+	bool is_met;
+};
+
 int inherit_load(struct cr *cr)
 {
 	const struct option_inherits *all = &cr->opts->inherit_fd;
+	struct inherited *given = cr->files->given = xcalloc(all->n + 1, sizeof(*given));
 
 	for (size_t i = 0; i < all->n; i++) {
 		const struct option_inherit *item = &all->items[i];
@@ -34,15 +41,28 @@ int inherit_load(struct cr *cr)
 		fd = fcntl(item->fd, F_DUPFD_CLOEXEC, cr->files->first_free_fd);
 		if (fd < 0)
 			return log_err(cr, -errno, "--inherit-fd fd[%d]:%s", item->fd, item->key);
-		/* The value must not be NULL, which descriptor 0 would be. */
-		hash_put(&cr->files->inherited, hash_str(item->key), (void *)(intptr_t)(fd + 1));
+		given[i].fd = fd;
+		hash_put(&cr->files->inherited, hash_str(item->key), &given[i]);
 	}
 	return 0;
 }
 
 int files_inherited(struct cr *cr, const char *key)
 {
-	void *value = hash_get(&cr->files->inherited, hash_str(key));
+	struct inherited *given = hash_get(&cr->files->inherited, hash_str(key));
 
-	return value ? (int)(intptr_t)value - 1 : -ENOENT;
+	if (!given)
+		return -ENOENT;
+	given->is_met = true;
+	return given->fd;
+}
+
+void inherit_warn_unmatched(struct cr *cr)
+{
+	const struct option_inherits *all = &cr->opts->inherit_fd;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->items[i].is_debug && !cr->files->given[i].is_met)
+			log_warn(cr, "--inherit-fd fd[%d]:%s: no file of the images is that one",
+				 all->items[i].fd, all->items[i].key);
 }

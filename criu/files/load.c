@@ -294,6 +294,7 @@ int files_load(struct cr *cr)
 		err = link_files(cr);
 	if (err)
 		return err;
+	inherit_warn_unmatched(cr);
 	ext_tell_holders(cr);
 	plugins_settle_manifest(cr);
 	return settle_order(cr);

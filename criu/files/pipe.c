@@ -65,9 +65,19 @@ static int pipe_load(struct cr *cr, struct file *file)
 	return 0;
 }
 
+static int pipe_inherited(struct cr *cr, const struct pipe_end *end)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "pipe:[%u]", end->pipe_id);
+	return files_inherited(cr, key);
+}
+
 static int pipe_link_file(struct cr *cr, struct file *file)
 {
 	pipe_link(cr, (struct pipe_end *)file);
+	/* It is asked for in the task; that it will be is known here. */
+	(void)pipe_inherited(cr, (struct pipe_end *)file);
 	return 0;
 }
 
@@ -113,8 +123,7 @@ static int pipe_restore(struct cr *cr, struct task *task, struct file *file, int
 	char text[64];
 	int fd;
 
-	snprintf(text, sizeof(text), "pipe:[%u]", end->pipe_id);
-	fd = files_inherited(cr, text);
+	fd = pipe_inherited(cr, end);
 	if (fd >= 0) {
 		snprintf(text, sizeof(text), "/proc/self/fd/%d", fd);
 		return open_end(cr, file, text, ret_fd);

@@ -82,13 +82,7 @@ static bool is_external(struct cr *cr, const struct fd_facts *f)
 	char id[64];
 
 	snprintf(id, sizeof(id), "%x:%" PRIx64, f->mnt_id, (uint64_t)f->st.st_ino);
-	for (size_t i = 0; i < cr->opts->external.n; i++) {
-		const struct option_external *e = &cr->opts->external.items[i];
-
-		if (str_equal(e->type, "file") && str_equal(e->id, id))
-			return true;
-	}
-	return false;
+	return external_match(cr, "file", id);
 }
 
 /*

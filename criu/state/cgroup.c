@@ -71,8 +71,9 @@ static int cgroup_load(struct cr *cr, struct thread *thread, struct args_builder
 	const ThreadCoreEntry *core = thread->core->thread_core;
 	int err;
 
-	if (cr->opts->manage_cgroups <= CGROUP_MODE_NONE || !core->has_cg_set ||
-	    !inventory->has_root_cg_set || core->cg_set == inventory->root_cg_set)
+	if (cr->opts->manage_cgroups <= CGROUP_MODE_NONE || cr->opts->unprivileged ||
+	    !core->has_cg_set || !inventory->has_root_cg_set ||
+	    core->cg_set == inventory->root_cg_set)
 		return 0;
 	err = log_refuse(cr, -EOPNOTSUPP,
 			 "pid %d: thread %d was in a control group of its own (set %u), which "

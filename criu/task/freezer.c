@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -92,6 +94,27 @@ static const struct freezer_version *find_version(int dir)
 	return NULL;
 }
 
+/* Is the task in that group, or in one below, which is frozen with it? */
+static bool has_task(const char *path, pid_t pid)
+{
+	char *roots[] = {(char *)path, NULL}, line[16];
+	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	bool is_there = false;
+	FTSENT *e;
+
+	snprintf(line, sizeof(line), "%d", pid);
+	while (fts && !is_there && (e = fts_read(fts))) {
+		_cleanup_free_ char *text = NULL;
+
+		if (strcmp(e->fts_name, "cgroup.procs") == 0 &&
+		    fd_read_file(AT_FDCWD, e->fts_accpath, &text, NULL) >= 0)
+			is_there = has_line(text, line);
+	}
+	if (fts)
+		fts_close(fts);
+	return is_there;
+}
+
 int freezer_freeze(struct cr *cr, uint64_t deadline, struct freezer **ret_freezer)
 {
 	const char *path = cr->opts->freeze_cgroup;
@@ -115,6 +138,9 @@ int freezer_freeze(struct cr *cr, uint64_t deadline, struct freezer **ret_freeze
 				 path);
 		goto failed;
 	}
+	if (!has_task(path, cr->opts->tree))
+		log_warn(cr, "--freeze-cgroup %s: has no effect on process %d, which is not in it",
+			 path, cr->opts->tree);
 	n = fd_read_file_into(freezer->dir, freezer->version->file, text, sizeof(text));
 	if (n < 0) {
 		err = log_err(cr, (int)n, "%s: read %s", path, freezer->version->file);

@@ -89,13 +89,7 @@ static bool is_external(struct cr *cr, const struct fd_facts *f)
 
 	snprintf(id, sizeof(id), "%" PRIx64 ":%" PRIx64, (uint64_t)f->st.st_rdev,
 		 (uint64_t)f->st.st_dev);
-	for (size_t i = 0; i < cr->opts->external.n; i++) {
-		const struct option_external *e = &cr->opts->external.items[i];
-
-		if (str_equal(e->type, "tty") && str_equal(e->id, id))
-			return true;
-	}
-	return false;
+	return external_match(cr, "tty", id);
 }
 
 /* The 32 bytes of the kernel's array lie in the first words. */

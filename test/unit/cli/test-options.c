@@ -170,6 +170,10 @@ static void test_usage_errors(void **state)
 	assert_refused("dump --foo", "--foo: no such option");
 	assert_true(line.wants_usage);
 	assert_refused("dump -Z", "-Z: no such option");
+	assert_refused("dump -t 1 --=x", "--=x: no such option");
+	assert_refused("dump -t 1 --cpu-cap cpu", "'cpu' is one word too many");
+	assert_string_equal(report_cause_get(cr.report)->remedy,
+			    "if it belongs to the option: --cpu-cap=cpu");
 	assert_refused("dump -t", "--tree: needs an argument: PID");
 	assert_taken("dump --foo -h");
 	assert_true(line.opts->help);
@@ -250,6 +254,8 @@ static void test_values_refused(void **state)
 		"--plugin-opt x=y",
 		"--plugin-opt .x=y",
 		"--plugin-opt a.=y",
+		"--plugin-opt x",
+		"--plugin-opt x=y.z",
 		"--ext-mount-map x",
 		"--pre-dump-mode x",
 		"--enable-fs a,,b",
@@ -276,7 +282,7 @@ static void test_values_taken(void **state)
 	assert_taken("dump -t 1 --ghost-limit 2g --manage-cgroups --cpu-cap=all,none "
 		     "--external file[a1:2b] "
 		     "--external tty[8:0] --timeout 0 --irmap-scan-path /a "
-		     "--irmap-scan-path /b --network-lock none");
+		     "--irmap-scan-path /b --network-lock none --plugin-opt a.b");
 	o = line.opts;
 	assert_int_equal(o->ghost_limit, 2ull << 30);
 	assert_int_equal(o->manage_cgroups, CGROUP_MODE_SOFT);
@@ -365,6 +371,7 @@ static void test_sources(void **state)
 	char *config = file_make("timeout 30\nirmap-scan-path "
 				 "/two\nno-ghost-fiemap\nmanage-cgroups none\nshell-j\n");
 	char *wrong = file_make("\nshell-job\ntimeout 1 2\n");
+	char *dashes = file_make("--shell-job");
 	char text[256];
 
 	setenv("CRIU_CONFIG_FILE", named, 1);
@@ -386,10 +393,13 @@ static void test_sources(void **state)
 	assert_int_equal(line.opts->timeout, 30);
 	snprintf(text, sizeof(text), "dump -t 1 --config %s", wrong);
 	assert_refused(text, "timeout: more than one argument");
+	snprintf(text, sizeof(text), "dump -t 1 --config %s", dashes);
+	assert_refused(text, "--shell-job: options stand here without the dashes");
 	assert_taken("dump -t 1 --config /nonexistent/file");
 	unlink(named);
 	unlink(config);
 	unlink(wrong);
+	unlink(dashes);
 }
 
 static int teardown(void **state)
