@@ -646,6 +646,9 @@ def test_allow_uprobes(uprobe, images):
     uprobe.wait_gone()
     uprobe.forget_end()
     assert "--allow-uprobes" in images.restore(expect=1)
+    images.restore("--allow-uprobes")
+    host.wait_until(lambda: "[uprobes]" in Path(f"/proc/{uprobe.pid}/maps").read_text(), "the area")
+    uprobe.verify()
 
 
 @pytest.mark.parametrize("command", ["dump", "restore", "plugin"])

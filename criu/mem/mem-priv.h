@@ -140,6 +140,14 @@ void pkeys_args(const struct task *task, struct mem_args *args);
 /* Makes mm->dump->pages and guards of a frozen task. */
 int mem_scan(struct cr *cr, struct task *task);
 
+/* --- uprobes.c --- */
+
+/* May private pages of it be there for nothing but breakpoints? */
+bool uprobes_may_be_in(const struct cr *cr, const struct vma *vma);
+/* Adds to mm->dump->pages those of them for which that is not so. */
+void uprobes_add_pages(struct cr *cr, struct task *task, const struct vma *vma, uint64_t start,
+		       uint64_t end, uint32_t flags);
+
 /* --- objects.c (and objects.h): shared memory --- */
 
 void mem_objects_free(struct mem_objects *objects);

@@ -21,6 +21,8 @@
 #include "util/log.h"
 
 struct scan {
+	struct cr *cr;
+	struct task *task;
 	struct mm *mm;
 	unsigned int at; /* mapping that the last region was in, or one before the next */
 };
@@ -45,6 +47,9 @@ static int add_region(void *arg, const struct page_run *region)
 			break;
 		if (start < end && region->categories & PAGE_GUARD)
 			spans_add(&dump->guards, start, end);
+		else if (start < end && uprobes_may_be_in(scan->cr, vma))
+			uprobes_add_pages(scan->cr, scan->task, vma, start, end,
+					  flags_of_pages(vma));
 		else if (start < end && vma_has_private_pages(vma))
 			pages_add(&dump->pages, start, end, flags_of_pages(vma));
 		if (vma->end > region->end)
@@ -80,11 +85,11 @@ static bool is_scanned(const struct vma *vma)
 	return !is_saved_whole(vma) && (vma_has_private_pages(vma) || vma->facts->flags & VMA_GU);
 }
 
-static int scan_with(struct task *task, const struct pagemap *pagemap)
+static int scan_with(struct cr *cr, struct task *task, const struct pagemap *pagemap)
 {
 	const struct page_query query = query_for(pagemap);
 	struct mm *mm = task->mm;
-	struct scan scan = {.mm = mm};
+	struct scan scan = {.cr = cr, .task = task, .mm = mm};
 
 	for (unsigned int i = 0; i < mm->n_vmas; i++) {
 		const struct vma *vma = &mm->vmas[i];
@@ -117,7 +122,7 @@ int mem_scan(struct cr *cr, struct task *task)
 	err = pagemap_open(task_proc_fd(task), PAGEMAP_BEST, &pagemap);
 	if (err)
 		return log_err(cr, err, "pid %d: open its page map", task->host_pid);
-	err = scan_with(task, pagemap);
+	err = scan_with(cr, task, pagemap);
 	pagemap_free(pagemap);
 	if (err)
 		return log_err(cr, err, "pid %d: scan its pages", task->host_pid);
