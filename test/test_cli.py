@@ -3,7 +3,9 @@
 tested in test/unit/cli."""
 
 import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,26 @@ def test_not_ready_touches_nothing(tmp_path):
     finally:
         victim.kill()
         victim.wait()
+
+
+@pytest.mark.parametrize("args", [["dump", "--foo"], ["-Z"], ["dump", "--=x"]], ids=" ".join)
+def test_unknown_option(args):
+    done = run(*args)
+    assert f"{args[-1]}: no such option\n`criu --help' lists all" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("script", ["quickstart", "check"])
+def test_scripts_say_that_they_need_root(script, tmp_path):
+    """At once, and not by way of what fails without."""
+    for path in (*list(tmp_path.parents)[:3], tmp_path):
+        if path != Path("/"):
+            path.chmod(0o755)
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(TOP / "scripts" / script, tmp_path / "scripts")
+    done = subprocess.run([tmp_path / "scripts" / script], user=65534, group=65534, extra_groups=[], capture_output=True, text=True,
+                          check=False, cwd="/")
+    assert done.returncode == 1 and not done.stdout and f"{script}: run it as root" in done.stderr
+    assert os.listdir(tmp_path) == ["scripts"]
 
 
 def test_check():

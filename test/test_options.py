@@ -303,6 +303,26 @@ def test_unprivileged_check(tmp_path):
         assert ("not run by root" in done.stderr) == (not options), done.stderr
 
 
+def test_images_removed_meanwhile(images, counter, folder):
+    """Images that nobody could find are none: the tree goes on."""
+    script = folder / "script"
+    script.write_text(f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != pre-dump ] || rmdir {images.folder}\n')
+    script.chmod(0o755)
+    log = images.dump(counter.pid, "--action-script", script, expect=1)
+    assert "create: No such file or directory" in log, log
+    counter.verify()
+
+
+@pytest.mark.parametrize("name", ["./script", "nowhere"])
+def test_script_that_is_not_there(name, images, counter, folder):
+    """Relative paths are a trap: the work directory is where the tool is by then."""
+    (folder / "script").write_text("#!/bin/sh\n")
+    (folder / "script").chmod(0o755)
+    log = images.dump(counter.pid, "--action-script", name, expect=1, cwd=folder)
+    assert f"script {name}: start: No such file" in log and "from the work directory" in log, log
+    counter.verify()
+
+
 @pytest.mark.parametrize("option", ["--restore-detached", "--daemon"])
 def test_detached(option, images, gone):
     images.command("restore", option)

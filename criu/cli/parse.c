@@ -80,6 +80,13 @@ static const struct option_spec *spec_of(int value, bool *ret_negated)
 	return NULL;
 }
 
+static int refuse_unknown(struct cr *cr, const char *word)
+{
+	log_refuse(cr, -EINVAL, "%s: no such option", word);
+	log_remedy(cr, "`criu --help' lists all of them");
+	return -EINVAL;
+}
+
 /* Says why getopt_long() did not take a word. */
 static int refuse_word(struct cr *cr, int answer, const char *word, const struct option *longs)
 {
@@ -93,8 +100,11 @@ static int refuse_word(struct cr *cr, int answer, const char *word, const struct
 		return log_refuse(cr, -EINVAL, "--%s: needs an argument: %s",
 				  spec_of(optopt, &negated)->name,
 				  spec_of(optopt, &negated)->argument);
-	if (optopt && optopt < LONG_BASE)
-		return log_refuse(cr, -EINVAL, "-%c: no such option", optopt);
+	if (optopt && optopt < LONG_BASE) {
+		const char letter[] = {'-', (char)optopt, '\0'};
+
+		return refuse_unknown(cr, letter);
+	}
 	if (optopt)
 		return log_refuse(cr, -EINVAL, "%.*s: takes no argument", (int)len + 2, word);
 
@@ -104,7 +114,7 @@ static int refuse_word(struct cr *cr, int answer, const char *word, const struct
 	if (n)
 		log_refuse(cr, -EINVAL, "%s: could be %s", word, candidates.data);
 	else
-		log_refuse(cr, -EINVAL, "%s: no such option", word);
+		refuse_unknown(cr, word);
 	str_buf_release(&candidates);
 	return -EINVAL;
 }
