@@ -3,6 +3,7 @@
 each is done: CRIU_AMDGPU_TIMES (1)."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +133,8 @@ def test_absent(folder, workloads, emulator):
     _, images = dumped(workloads, "one", folder, emulator)
     words = ["-L", PLUGIN, "--plugin-opt", f"amdgpu.topology={folder}/nowhere"]
     assert "absent" in images.restore(*words, expect=1)
+    if not Path("/dev/kfd").exists():
+        assert "plugin amdgpu_plugin: the images need it, and says that its device is absent" in images.restore("-L", PLUGIN, expect=1)
     program = Program(TOP / "build/test/cr/pipe-data", folder / "other")
     program.wait_ready()
     pids = host.tree(program.pid)
@@ -142,6 +145,16 @@ def test_absent(folder, workloads, emulator):
     host.wait_until(lambda: all(host.is_gone(pid) for pid in pids[1:]), "all have ended", 10)
     program.forget_end()
     other.restore(*words)
+    program.verify()
+
+
+@pytest.mark.skipif(Path("/dev/kfd").exists(), reason="the driver is here")
+def test_not_even_loaded(folder):
+    """Where nobody asks for it, its note says that it is absent."""
+    program = Program(TOP / "build/test/cr/pipe-data", folder / "other")
+    program.wait_ready()
+    text = Images(folder / "images").dump(program.pid, "-R", "-L", PLUGIN)
+    assert "amdgpu_plugin.so: is not loaded: is absent, as there is no /dev/kfd" in text
     program.verify()
 
 

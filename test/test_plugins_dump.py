@@ -148,6 +148,40 @@ def test_g01_idle_and_absent_are_not_called(plain, answer):
     refused(check_silent, plain.log(), "recorder")
 
 
+def without_options(tree, *words):
+    """The log of a dump in which no option of a plugin is given: what the recorder records, it records by its variable."""
+    tree.words()
+    return tree.images.dump(tree.victim.pid, "-R", "-L", tree.plugins.folder, *words,
+                            env={"CRIU_RUN_DIR": str(tree.run_dir), "CRIU_RECORDER_LOG": str(tree.plugins.log)})
+
+
+def test_g01_absent_by_its_note(plain):
+    """Not even loaded; the others are called as ever, and so is it where it has what it names, or where options are given."""
+    plain.plugins.use("10-a=recorder-absent", "20-b=other", "30-c=recorder-absent")
+    text = without_options(plain)
+    for name in ("10-a", "30-c"):
+        assert f"{name}.so: is not loaded: is absent, as there is no /proc/no/device" in text, text[-3000:]
+    assert "plugin other: is active" in text, text[-3000:]
+    assert not plain.calls(plugin="recorder")
+    for name in ("recorder-here", "recorder"):
+        plain.plugins.use(name)
+        without_options(plain)
+        assert plain.calls(plugin="recorder", hook="exit"), name
+    plain.log(use=("recorder-absent",))
+    assert plain.calls(plugin="recorder", hook="exit"), "its options are given"
+    for option, said in (("recorder.number=many", "not a number"), ("recorder.nothing=1", "no such option"), ("nobody.x=1", "no plugin")):
+        assert said in plain.dump("--plugin-opt", option, expect=None), option
+    plain.assert_goes_on()
+
+
+def test_g01_note_without_sense(plain):
+    plain.plugins.use("recorder-noted", "other")
+    text = without_options(plain)
+    assert "recorder-noted.so: is not loaded: has a note of criu that makes no sense" in text, text[-3000:]
+    assert "plugin other: is active" in text, text[-3000:]
+    plain.assert_goes_on()
+
+
 def test_g01_what_is_no_plugin_is_skipped(family):
     (family.plugins.folder / "aa.so").write_bytes(b"no plugin")
     (family.plugins.folder / "bb.so").write_bytes((plugins.BUILT / "recorder.so").read_bytes()[:3000])
@@ -888,6 +922,20 @@ def test_plugin_list(mixed):
     mixed.plugins.use("v02")
     status, out, err = command("plugin", "list", "-L", mixed.plugins.folder)
     assert status == 0 and "interface of CRIU 4.2 (v0.2): v02.so" in out, out + err
+
+
+def test_plugin_list_absent(mixed):
+    """Shown as others are, and why it would not be loaded."""
+    said = "absent on this host: there is no /proc/no/device"
+    mixed.plugins.use("recorder-absent", "other")
+    status, out, err = command("plugin", "list", "-L", mixed.plugins.folder)
+    assert status == 0 and "recorder 1.1: recorder-absent.so" in out and out.count(said) == 1, out + err
+    assert "recorder.a" in command("plugin", "explain", "-L", mixed.plugins.folder)[1]
+    status, out, err = command("plugin", "check", plugins.BUILT / "recorder-absent.so")
+    assert status == 0 and said in out and "is all right" in out, out + err
+    assert "absent on" not in command("plugin", "check", plugins.BUILT / "recorder-here.so")[1]
+    status, out, err = command("plugin", "check", plugins.BUILT / "recorder-noted.so")
+    assert status == 1 and "has a note of criu that makes no sense" in err, out + err
 
 
 def test_plugin_list_timeout(mixed):

@@ -644,3 +644,33 @@ def test_plugin_that_owns_nothing_is_not_needed(place):
     tree.restore(use=())
     assert not tree.calls()
     tree.victim.verify()
+
+def test_plugin_absent_by_its_note(place):
+    """Not loaded where the images name no plugin; but if they are so old that they cannot."""
+    folder, device, victims = place
+    tree = Tree(folder / "noted", device, victims, "paths", "/dev/null", use=("recorder-absent",))
+    said = "recorder-absent.so: is not loaded: is absent, as there is no /proc/no/device"
+    words, env = ("-L", tree.plugins.folder), {"CRIU_RECORDER_LOG": str(tree.plugins.log)}
+    for is_old in (False, True):
+        if is_old:
+            path = tree.images.folder / "inventory.img"
+            data = json.loads(subprocess.run([CRIT, "decode", "-i", path], capture_output=True, check=True).stdout)
+            del data["entries"][0]["plugins_entry"]
+            subprocess.run([CRIT, "encode", "-o", path], input=json.dumps(data).encode(), check=True)
+            for digests in tree.images.folder.glob("digests*"):
+                digests.unlink()
+        tree.victim.forget_end()
+        tree.plugins.forget()
+        text = tree.images.restore(*words, env=env)
+        assert (said in text) != is_old, text[-3000:]
+        assert bool(tree.calls(hook="restore_end")) == is_old
+        tree.victim.verify()
+        tree.victim.wait_gone()
+
+def test_images_load_what_they_name(mixed):
+    """A note does not keep away the plugin that the images need: it answers for itself, without options."""
+    mixed.plugins.use("recorder-absent")
+    mixed.plugins.forget()
+    mixed.victim.forget_end()
+    mixed.images.restore("-L", mixed.plugins.folder, expect=None, env={"CRIU_RECORDER_LOG": str(mixed.plugins.log)})
+    assert mixed.calls(hook="probe", event="leave")

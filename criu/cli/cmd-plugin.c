@@ -18,7 +18,7 @@
 
 static int list(struct cr *cr, const char *file)
 {
-	int err = plugins_load(cr, CRIU_DUMP);
+	int err = plugins_load(cr, CRIU_DUMP, PLUGINS_ALL);
 
 	if (!err)
 		plugins_print_list(cr, stdout);
@@ -30,7 +30,7 @@ static int explain(struct cr *cr, const char *file)
 	static const enum criu_operation operations[] = {CRIU_DUMP, CRIU_RESTORE};
 
 	for (size_t i = 0; i < 2; i++) {
-		int err = plugins_load(cr, operations[i]);
+		int err = plugins_load(cr, operations[i], PLUGINS_ALL);
 
 		if (!err)
 			err = plugins_settle(cr);

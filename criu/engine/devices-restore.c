@@ -23,7 +23,10 @@ int devices_load_images(struct cr *cr)
 	const PluginsEntry *needed = cr->restore->inventory->plugins_entry;
 	const char *const *names, *none = NULL;
 	struct task *task;
-	int err = plugins_load(cr, CRIU_RESTORE);
+	/* Whom the images name has to say itself that it is absent, and so have those of old
+	 * images, which name nobody. */
+	int err = plugins_load(cr, CRIU_RESTORE,
+			       needed && !needed->n_plugins ? PLUGINS_PRESENT : PLUGINS_ALL);
 
 	if (err)
 		return err;

@@ -30,7 +30,7 @@
 
 int devices_load(struct cr *cr)
 {
-	return plugins_load(cr, CRIU_DUMP);
+	return plugins_load(cr, CRIU_DUMP, PLUGINS_PRESENT);
 }
 
 /* ---- the tree ---- */

@@ -2,7 +2,8 @@
 /*
  * Finding and loading plugins: every NAME.so of one directory, in the byte order of the names (G1).
  * A file that is no plugin, or that cannot be loaded, is skipped with a warning; it is an error
- * only if something turns out to need it, and then the warning says why it is not there.
+ * only if something turns out to need it, and then the warning says why it is not there. One that
+ * says in a note that it is absent on such a host need not be loaded where nobody asks for plugins.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -75,15 +76,21 @@ static int take(struct cr *cr, const char *file, const char *path, void *handle)
 		    : legacy_add(cr, file, path, handle);
 }
 
-static int load_file(struct cr *cr, const char *file)
+static int load_file(struct cr *cr, const char *file, enum plugins_wanted wanted)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", cr->plugins->directory, file);
-	const char *problem = plugin_file_problem(path);
+	_cleanup_free_ char *lacks = NULL;
+	const char *problem = plugin_file_problem(path, &lacks);
 	void *handle;
 	int err;
 
 	if (problem) {
 		log_warn(cr, "%s: is not loaded: %s", path, problem);
+		return 0;
+	}
+	/* Its options have to be read, if any are given, to know whether they are right. */
+	if (lacks && wanted == PLUGINS_PRESENT && !cr->opts->plugin_opt.n) {
+		log_info(cr, "%s: is not loaded: is absent, as there is no %s", path, lacks);
 		return 0;
 	}
 	handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
@@ -102,7 +109,7 @@ static int load_file(struct cr *cr, const char *file)
 	return 0;
 }
 
-static int load_directory(struct cr *cr)
+static int load_directory(struct cr *cr, enum plugins_wanted wanted)
 {
 	struct plugins *plugins = cr->plugins;
 	struct dirent **list = NULL;
@@ -118,7 +125,7 @@ static int load_directory(struct cr *cr)
 		return err;
 	}
 	for (int i = 0; i < n && !err; i++)
-		err = load_file(cr, list[i]->d_name);
+		err = load_file(cr, list[i]->d_name, wanted);
 	forget_list(list, n);
 	return err;
 }
@@ -145,25 +152,26 @@ static int prepare(struct cr *cr)
 	return err;
 }
 
-int plugins_load(struct cr *cr, enum criu_operation operation)
+int plugins_load(struct cr *cr, enum criu_operation operation, enum plugins_wanted wanted)
 {
 	int err;
 
 	cr->plugins = plugins_new(cr, operation);
-	err = load_directory(cr);
+	err = load_directory(cr, wanted);
 	return err ? err : prepare(cr);
 }
 
 int plugins_load_file(struct cr *cr, enum criu_operation operation, const char *path)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
+	_cleanup_free_ char *lacks = NULL;
 	const char *name, *problem;
 	void *handle;
 	int err;
 
 	if (!real)
 		return log_err(cr, -errno, "%s: open", path);
-	problem = plugin_file_problem(real);
+	problem = plugin_file_problem(real, &lacks);
 	if (problem)
 		return log_refuse(cr, -ENOEXEC, "%s: cannot be loaded: %s", path, problem);
 	cr->plugins = plugins_new(cr, operation);

@@ -35,12 +35,18 @@ enum anchor {
 /* ---- load ---- */
 
 /*
- * Loads all plugins of the directory (--libdir, CRIU_LIBS_DIR, the standard one) into cr->plugins,
+ * Which plugins are to be loaded: all; or, where nothing names any, all but those that say in a
+ * note that they are absent here (CRIU_PLUGIN_ABSENT_WITHOUT), unless options are given.
+ */
+enum plugins_wanted { PLUGINS_ALL, PLUGINS_PRESENT };
+
+/*
+ * Loads the plugins of the directory (--libdir, CRIU_LIBS_DIR, the standard one) into cr->plugins,
  * reads their options, settles the order. operation is CRIU_DUMP or CRIU_RESTORE. 0 or -errno,
  * logged: a directory that was named and is not there, names twice, a cycle of rules, an option
  * that is not one (G1, G3).
  */
-int plugins_load(struct cr *cr, enum criu_operation operation);
+int plugins_load(struct cr *cr, enum criu_operation operation, enum plugins_wanted wanted);
 /*
  * Settles the order of all plugins that are neither absent nor idle (G3): once it is known who
  * takes part. -ELOOP, -ENOENT, -EEXIST, logged.

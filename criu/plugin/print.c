@@ -25,6 +25,16 @@ static void print_option(const struct plugin *plugin, const struct criu_option *
 	fprintf(out, "\n");
 }
 
+/* Where nothing asks for it, it is not even loaded. */
+static void print_absence(const struct plugin *plugin, FILE *out)
+{
+	_cleanup_free_ char *lacks = NULL;
+
+	plugin_file_problem(plugin->path, &lacks);
+	if (lacks)
+		fprintf(out, "  absent on this host: there is no %s\n", lacks);
+}
+
 static void print_plugin(const struct cr *cr, const struct plugin *plugin, FILE *out)
 {
 	if (plugin->legacy) {
@@ -35,6 +45,7 @@ static void print_plugin(const struct cr *cr, const struct plugin *plugin, FILE 
 	fprintf(out, "%s %s: %s\n", plugin->decl.name, plugin->decl.version, plugin->file);
 	if (plugin->decl.about)
 		fprintf(out, "  %s\n", plugin->decl.about);
+	print_absence(plugin, out);
 	fprintf(out, "  each call may take %.3g s%s\n", plugin_timeout(cr, plugin) / 1e3,
 		cr->opts && cr->opts->plugin_timeout ? " (--plugin-timeout)" : "");
 	for (size_t i = 0; i < plugin->decl.n_classes; i++)

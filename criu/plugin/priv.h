@@ -176,8 +176,14 @@ void registry_forget(struct cr *cr, struct plugin *plugin);
 /* --- check.c: is a declaration whole? -EINVAL, logged --- */
 int plugin_check(struct cr *cr, const char *file, const struct criu_plugin *decl);
 /* --- elf.c --- */
-/* Why a file cannot be a plugin, or NULL: then the dynamic linker may look at it. */
-const char *plugin_file_problem(const char *path);
+/*
+ * Why a file cannot be a plugin, or NULL: then the dynamic linker may look at it. *ret_lacks, which
+ * the caller frees: a path without which, as its notes say, it is absent, and which this host does
+ * not have. Unchanged if there is none.
+ */
+const char *plugin_file_problem(const char *path, char **ret_lacks);
+/* The notes of a segment; for tests. */
+const char *plugin_notes_problem(const char *notes, size_t size, size_t align, char **ret_lacks);
 /* --- disjoint.c --- */
 /* False only if there can be no file that both match. */
 bool matches_may_meet(struct cr *cr, const struct criu_match *one, const struct criu_match *two);

@@ -210,6 +210,9 @@ static void end(struct criu_call *call)
 	call->context = NULL;
 }
 
+/* As probe() says, but for options; loading us is most of what a host without GPUs would notice. */
+CRIU_PLUGIN_ABSENT_WITHOUT("/dev/kfd");
+
 CRIU_PLUGIN_EXPORT const struct criu_plugin CRIU_PLUGIN = {
 	.abi = CRIU_PLUGIN_ABI,
 	.size = sizeof(struct criu_plugin),

@@ -11,6 +11,7 @@ fuzz-src-proc-task := $(fuzz-src-proc) $(addprefix criu/kernel/,proc.c proc-stat
 fuzz-src-proc-maps := $(fuzz-src-proc) $(addprefix criu/kernel/,btf.c maps.c proc.c proc-stat.c smaps.c vma-flags.c vma-words.c) criu/util/hash.c
 fuzz-src-proc-btf := $(fuzz-src-proc) criu/kernel/btf.c
 fuzz-src-proc-files := $(fuzz-src-proc) $(addprefix criu/kernel/,fdinfo.c locks.c mountinfo.c)
+fuzz-src-plugin-notes := criu/plugin/elf.c criu/util/alloc.c
 
 .PHONY: fuzz
 fuzz: $(fuzz-bins)

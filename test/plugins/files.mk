@@ -35,7 +35,8 @@ $(kit-programs): $(plugin-kit)/%: test/plugins/programs/%.c test/plugins/fakedev
 
 # A plugin is one source with switches: plugin-flags-NAME, plugin-src-NAME.
 kit-plugins := recorder recorder-swapped recorder-noorder recorder-cycle recorder-required recorder-task recorder-late \
-	       recorder-parallel recorder-free recorder-newer recorder-need other other-parallel other-free \
+	       recorder-parallel recorder-free recorder-newer recorder-need recorder-absent recorder-here \
+	       recorder-noted other other-parallel other-free \
 	       other-serial other-ruled rival rival-overrides
 recorder-src := $(wildcard test/plugins/recorder/*.c)
 plugin-flags-recorder-swapped  := -DRECORDER_RULES=RULES_SWAPPED
@@ -48,6 +49,9 @@ plugin-flags-recorder-parallel := -DRECORDER_FLAGS=CRIU_PARALLEL -DRECORDER_RULE
 plugin-flags-recorder-free     := '-DRECORDER_FLAGS=(CRIU_PARALLEL|CRIU_PARALLEL_IN_TASK)' -DRECORDER_RULES=RULES_NONE
 plugin-flags-recorder-newer    := -DRECORDER_VERSION='"2.0"'
 plugin-flags-recorder-need     := -DRECORDER_NEEDS
+plugin-flags-recorder-absent   := -DRECORDER_ABSENT_WITHOUT='"/proc/no/device"'
+plugin-flags-recorder-here     := -DRECORDER_ABSENT_WITHOUT='"/proc/self"'
+plugin-flags-recorder-noted    := -DRECORDER_ABSENT_WITHOUT='"no/path"'
 plugin-flags-other             := -DRECORDER_OTHER
 plugin-flags-other-parallel    := -DRECORDER_OTHER -DRECORDER_FLAGS=CRIU_PARALLEL -DRECORDER_ALONE
 plugin-flags-other-free        := -DRECORDER_OTHER '-DRECORDER_FLAGS=(CRIU_PARALLEL|CRIU_PARALLEL_IN_TASK)' -DRECORDER_ALONE

@@ -410,6 +410,18 @@ struct criu_plugin {
 #define CRIU_PLUGIN_EXPORT __attribute__((visibility("default")))
 extern const struct criu_plugin CRIU_PLUGIN;
 
+/*
+ * CRIU_PLUGIN_ABSENT_WITHOUT("/dev/x") at file scope: where this path is missing, or that of a
+ * further one, probe() would answer CRIU_ABSENT. It is a note of the file (owner "criu", type 1),
+ * so that the core need not load it where no option and no image names a plugin (G1).
+ */
+#define CRIU_NOTE_NAME           "criu"
+#define CRIU_NOTE_ABSENT_WITHOUT 1
+#define CRIU_PLUGIN_ABSENT_WITHOUT(path_)                                                 \
+	__asm__(".pushsection .note.criu, \"a\", %note\n.balign 4\n.long 5, 2f - 1f, 1\n" \
+		".asciz \"" CRIU_NOTE_NAME "\"\n.balign 4\n1: .asciz \"" path_ "\"\n"     \
+		"2: .balign 4\n.popsection\n")
+
 /* ---- what a plugin may call, from within a hook, with that hook's call ---- */
 
 enum criu_level {

@@ -217,6 +217,11 @@ static void recorder_exit(struct criu_call *call)
 		.end = recorder_##name_##_end                                       \
 	}
 
+#ifdef RECORDER_ABSENT_WITHOUT
+CRIU_PLUGIN_ABSENT_WITHOUT("/proc");
+CRIU_PLUGIN_ABSENT_WITHOUT(RECORDER_ABSENT_WITHOUT);
+#endif
+
 CRIU_PLUGIN_EXPORT const struct criu_plugin CRIU_PLUGIN = {
 	.abi = CRIU_PLUGIN_ABI,
 	.size = sizeof(struct criu_plugin),
