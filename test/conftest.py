@@ -53,7 +53,7 @@ def tidy(request):
         return
     try:
         # A guardian may be a moment from its end.
-        host.wait_until(lambda: (host.reap(), set(host.children(os.getpid())) <= old)[1], "no process is left", 5)
+        host.wait_until(lambda: (host.reap(), set(host.children(os.getpid())) <= old)[1], "no process is left")
     except AssertionError:
         pass
     left = host.kill_children(old)

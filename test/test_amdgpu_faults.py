@@ -139,8 +139,8 @@ def test_tool_is_killed(folder, workloads, emulator, op):
     emulator.fault(op, "kill:9", times=1)
     images.dump(victim.pid, *options(emulator, copy="sdma"), expect=-9)
     emulator.clear()
-    host.wait_until(lambda: not [line for line in emulator.state("process") if line.paused or line.evicted], "all go on", 20)
-    host.wait_until(lambda: {line.opener for line in emulator.state("file")} <= set(victim.pids), "the tool's files are closed", 10)
+    host.wait_until(lambda: not [line for line in emulator.state("process") if line.paused or line.evicted], "all go on")
+    host.wait_until(lambda: {line.opener for line in emulator.state("file")} <= set(victim.pids), "the tool's files are closed")
     assert_goes_on(emulator, victim)
     victim.verify()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib import host, plugins
-from lib.amdgpu import WORKLOADS, assert_goes_on, assert_nothing, dumped, options, select, start, wrong
+from lib.amdgpu import assert_goes_on, assert_nothing, dumped, options, select, start, wrong
 from lib.criu import TOP, Images
 from lib.kfd import Emulator, Workloads
 from lib.plugins import FakeDevice, Plugins
@@ -208,9 +208,8 @@ def test_row_14_render_before_and_without_kfd(folder, workloads, emulator, order
 
 
 def links(pid):
-    found = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
     # Buffers have new numbers.
-    return sorted(re.sub(r"(/dmabuf/|:\[)\d+\]?$", "", link) for link in found)
+    return sorted(re.sub(r"(/dmabuf/|:\[)\d+\]?$", "", link) for link in host.links(pid))
 
 
 @pytest.mark.parametrize("name", ["after", "share-keep", "family"])
@@ -226,7 +225,7 @@ def test_row_16_no_descriptors_leak(folder, workloads, emulator, name):
         victim.forget_end()
         images.restore(*options(emulator))
     assert {pid: links(pid) for pid in victim.pids} == before
-    host.wait_until(lambda: len(emulator.state("file")) == files, "as many open files of the driver", 5)
+    host.wait_until(lambda: len(emulator.state("file")) == files, "as many open files of the driver")
     victim.verify()
     emulator.assert_good()
 
@@ -343,7 +342,7 @@ def test_row_24_errors_while_restoring(folder, workloads, emulator, op, node):
 def test_row_25_mappings_are_where_buffers_are(folder, workloads, emulator):
     """Offsets are others than before, and every mapping has the new one."""
     def offsets(pid):
-        return sorted(int(line.split()[2], 16) for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dri/renderD" in line)
+        return sorted(int(line.split()[2], 16) for line in host.maps(pid) if "/dri/renderD" in line)
 
     victim = start(workloads, "one", folder / "program", emulator)
     before = offsets(victim.pid)
@@ -381,7 +380,7 @@ time.sleep(9999)
 def mapped(pid):
     """What begins the mappings of render nodes."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        for line in host.maps(pid):
             if "/dri/renderD" in line:
                 memory.seek(int(line.partition("-")[0], 16))
                 yield memory.read(4)

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from lib import host, plugins
+from lib.criu import LIMIT
 from lib.plugins import BUFFER, CHECKPOINT, EXPORT, IMPORT, INFO, LOCK, PAUSE, REGS, RESTORE, RESUME, RUN, UNLOCK, UNPAUSE
 
 PAGE = 4096
@@ -334,7 +335,7 @@ def test_hang_until_killed(device):
     with child(device) as process:
         host.wait_until(lambda: device.log(fault="hang"), "it hangs")
         process.kill()
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(LIMIT) == -signal.SIGKILL
 
 
 def test_hang_until_cleared(device):
@@ -351,13 +352,13 @@ def test_hang_until_the_device_is_gone(folder, tidy):
         process = child(device)
         host.wait_until(lambda: device.log(fault="hang"), "it hangs")
     with process:
-        assert process.wait(30) != 0
+        assert process.wait(LIMIT) != 0
 
 
 def test_signal_and_delay(device):
     device.fault("regs", f"signal:{int(signal.SIGKILL)}")
     with child(device) as process:
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(LIMIT) == -signal.SIGKILL
     device.clear()
     device.fault("info", "delay:30")
     with File(device, "a0") as file:

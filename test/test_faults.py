@@ -6,7 +6,6 @@ tree that was restored runs, and the exit status says so."""
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -71,10 +70,6 @@ def dumped(place):
     victim.program.verify()
 
 
-def state(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 def dump(victim, step, *options, expect):
     """Returns image directory and log of a dump with a fault."""
     images = victim.images()
@@ -108,11 +103,11 @@ def test_dump_and_go_on_fails_late(step, option, running):
     if option == "--leave-stopped":
         for pid in running.pids:
             # It has its stop signal; it stops when it gets a CPU.
-            host.wait_until(lambda pid=pid: state(pid) == "T", f"pid {pid}: stops")
+            host.wait_until(lambda pid=pid: host.state(pid) == "T", f"pid {pid}: stops")
             os.kill(pid, signal.SIGCONT)
     for path in running.program.folder.glob("link_remap*"):
         path.unlink()
-    host.wait_until(lambda: not any(state(pid) == "T" for pid in running.pids), "all go on")
+    host.wait_until(lambda: not any(host.state(pid) == "T" for pid in running.pids), "all go on")
     running.assert_unharmed()
     running.assert_tidy()
 
@@ -121,7 +116,7 @@ def test_dump_and_go_on_fails_late(step, option, running):
 def test_dry_dump_fails(step, running):
     dump(running, step, "--dry-run", expect=-9 if ":kill" in step else 1)
     running.assert_unharmed()
-    host.wait_until(lambda: not running.journals(), "the guardian's end", 10)
+    host.wait_until(lambda: not running.journals(), "the guardian's end")
 
 
 @pytest.mark.parametrize("step", modes([name for name in DUMP if name not in DUMP_FINAL], ":term"))
@@ -137,7 +132,7 @@ def test_dump_is_interrupted(step, running):
 def test_dump_is_killed(step, running):
     """The guardian takes back what the tool had done; a dump that is complete may stay."""
     images, _ = dump(running, step, expect=-9)
-    host.wait_until(lambda: not running.journals(), "the guardian's end", 10)
+    host.wait_until(lambda: not running.journals(), "the guardian's end")
     left = [path.name for path in images.folder.iterdir()]
     assert not left or "inventory.img" in left, f"images were left: {left}"
     running.assert_unharmed()
@@ -152,7 +147,7 @@ def test_killed_tree_keeps_its_images(step, status, tmp_path):
     victim = Victim(tmp_path)
     images, _ = dump(victim, step, expect=status)
     victim.wait_gone()
-    host.wait_until(lambda: not victim.journals(), "the guardian's end", 10)
+    host.wait_until(lambda: not victim.journals(), "the guardian's end")
     images.restore(*victim.options(), env=victim.env)
     victim.assert_unharmed()
     victim.program.verify()
@@ -190,7 +185,7 @@ def test_restore_is_interrupted(step, dumped):
                                   if step.partition(":")[0] not in RESTORE_RUNS and step != "detach:kill-after"])
 def test_restore_is_killed(step, dumped):
     restore(dumped, step, expect=-9)
-    host.wait_until(lambda: not dumped.journals(), "the guardian's end", 10)
+    host.wait_until(lambda: not dumped.journals(), "the guardian's end")
     dumped.assert_undone()
     assert_images_whole(dumped)
 
@@ -199,7 +194,7 @@ def test_restore_is_killed(step, dumped):
 def test_restored_tree_stays(step, dumped):
     """From the moment the tree runs, it is not the tool's any more."""
     restore(dumped, step, expect=-9 if ":kill" in step else 0)
-    host.wait_until(lambda: not dumped.journals(), "the guardian's end", 10)
+    host.wait_until(lambda: not dumped.journals(), "the guardian's end")
     dumped.assert_unharmed()
     dumped.set.folder.rename(dumped.folder / "old")
     dumped.set.work.rename(dumped.folder / "old.work")

@@ -7,12 +7,11 @@ import json
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from lib import host
-from lib.criu import CRIU, TOP, Images, run
+from lib.criu import CRIU, LIMIT, TOP, Images, run
 from lib.program import BUILT, SOURCES, Program, settings
 from lib.victim import Victim, failed
 
@@ -38,26 +37,16 @@ CR_PLUGIN_REGISTER_HOOK(CR_PLUGIN_HOOK__RESUME_DEVICES_LATE, resume)
 """
 
 
-def stat(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def tracer(pid):
-    return int(Path(f"/proc/{pid}/status").read_text().partition("TracerPid:\t")[2].split()[0])
-
-
 def threads(pids):
-    return [int(tid) for pid in pids for tid in os.listdir(f"/proc/{pid}/task")]
+    return [tid for pid in pids for tid in host.threads(pid)]
 
 
 def progress(pids):
     """What a task that runs cannot help changing: processor time, context switches, faults, system calls."""
     found = {}
     for tid in threads(pids):
-        status = Path(f"/proc/{tid}/status").read_text()
-        fields = stat(tid)
-        found[tid] = [line for line in status.splitlines() if "ctxt_switches" in line], fields[7:15], \
-            Path(f"/proc/{tid}/schedstat").read_text(), Path(f"/proc/{tid}/syscall").read_text()
+        found[tid] = host.status(tid, "voluntary_ctxt_switches"), host.status(tid, "nonvoluntary_ctxt_switches"), \
+            host.stat(tid)[7:15], host.read(f"/proc/{tid}/schedstat"), host.read(f"/proc/{tid}/syscall")
     return found
 
 
@@ -86,7 +75,7 @@ class Held(Victim):
         env = {**self.env, **({"CRIU_FAIL_STEP": fail} if fail else {})}
         log = self.set.command("restore", "--hold", *self.options(*options), env=env, expect=expect, **kwargs)
         if not expect:
-            self.holder = tracer(self.pid)
+            self.holder = host.tracer(self.pid)
         return log
 
     def release(self, *options, expect=0):
@@ -105,7 +94,7 @@ class Held(Victim):
         """Every thread is stopped by the same tracer, which is in nobody's session, and there is a socket for the tree."""
         assert host.name(self.holder) == "criu" and os.getsid(self.holder) == self.holder
         for tid in threads(self.pids):
-            assert stat(tid)[0] == "t" and tracer(tid) == self.holder
+            assert host.state(tid) == "t" and host.tracer(tid) == self.holder
         assert [name.partition("-")[0] for name in self.sockets()] == [str(self.pid)]
 
     def assert_runs(self):
@@ -165,8 +154,8 @@ def test_kinds(kind, folder, tidy):
         host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end by the dump")
     program.forget_end()
     images.command("restore", "--hold", *conf.get("options", []), *conf.get("restore-options", []), env=env)
-    tids = threads(pid for pid in host.tree(program.pid) if stat(pid)[0] != "Z")
-    assert {stat(tid)[0] for tid in tids} <= {"t", "T"}
+    tids = threads(pid for pid in host.tree(program.pid) if host.state(pid) != "Z")
+    assert {host.state(tid) for tid in tids} <= {"t", "T"}
     done = run("release", env=env)
     assert done.returncode == 0, done.stderr
     assert not host.differences(before, host.snapshot(program.pid, conf.get("skip-compare", [])))
@@ -208,7 +197,7 @@ def test_two_trees(folder, tidy):
     both = ", ".join(f"{pid} (counter-plain)" for pid in sorted(program.pid for program in programs))
     assert done.returncode == 1 and f"several trees are held: {both}" in done.stderr and "add -t PID" in done.stderr
     for n in (1, 0):
-        assert stat(programs[n].pid)[0] == "t"
+        assert host.state(programs[n].pid) == "t"
         done = run("release", *(["-t", programs[n].pid] if n else []), env=env)
         assert done.returncode == 0, done.stderr
         programs[n].verify()
@@ -220,7 +209,7 @@ def test_who_asks_at_the_same_time(victim):
     victim.hold()
     many = [subprocess.Popen([CRIU, "release"], env={**os.environ, **victim.env}, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                              text=True) for _ in range(5)]
-    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in many]
+    ends = [(process.communicate(timeout=LIMIT)[1], process.returncode) for process in many]
     assert sorted(status for _, status in ends) == [0, 1, 1, 1, 1], ends
     assert all("no tree is held" in text or "somebody else" in text for text, status in ends if status), ends
     victim.assert_runs()
@@ -248,8 +237,7 @@ def test_holder_ends(sig, victim):
 def test_holder_and_guardian_killed(victim):
     """criu recover removes what they left; until then the socket that nobody answers is known for what it is."""
     victim.hold()
-    guardians = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if host.name(pid) == "criu-guardian" and
-                 any(link.startswith(str(victim.run_dir)) for link in host.links(pid))]
+    guardians = host.guardians(victim.run_dir)
     os.kill(victim.holder, signal.SIGSTOP)
     for pid in (*guardians, victim.holder):
         os.kill(pid, signal.SIGKILL)
@@ -351,7 +339,7 @@ def stopped_command(victim):
     with subprocess.Popen([CRIU, "restore", "--hold", "-D", victim.set.folder, "-W", victim.set.work, "-o", "restore.log",
                            *victim.options()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           env={**os.environ, **victim.env, "CRIU_FAIL_STEP": "memory:stop"}) as command:
-        [holder] = host.wait_until(lambda: [pid for pid in host.children(command.pid) if stat(pid)[0] == "T"], "the stop")
+        [holder] = host.wait_until(lambda: [pid for pid in host.children(command.pid) if host.state(pid) == "T"], "the stop")
         yield command, holder
 
 
@@ -359,10 +347,10 @@ def test_command_is_interrupted(victim):
     """What is sent to the command while it waits reaches who restores."""
     with stopped_command(victim) as (command, holder):
         command.send_signal(signal.SIGTERM)
-        host.wait_until(lambda: int(Path(f"/proc/{holder}/status").read_text().partition("ShdPnd:\t")[2].split()[0], 16)
+        host.wait_until(lambda: int(host.status(holder, "ShdPnd") or "0", 16)
                         & 1 << signal.SIGTERM - 1, "the signal")
         os.kill(holder, signal.SIGCONT)
-        assert command.wait(60) == 1
+        assert command.wait(LIMIT) == 1
     assert "interrupted by SIGTERM" in victim.log()
     victim.assert_undone()
     victim.set.restore(*victim.options(), env=victim.env)
@@ -373,7 +361,7 @@ def test_command_is_killed(victim):
     """Nobody would know that there is something to be released."""
     with stopped_command(victim) as (command, holder):
         command.kill()
-        assert command.wait(60) == -9
+        assert command.wait(LIMIT) == -9
     os.kill(holder, signal.SIGCONT)
     host.wait_until(lambda: host.is_gone(holder), "the holder's end")
     assert "tell the command" in victim.log()
@@ -387,7 +375,7 @@ def test_leaves_the_caller_alone(victim):
     read, write = os.pipe()
     done = subprocess.run([CRIU, "restore", "--hold", "-D", victim.set.folder, "-W", victim.set.work],
                           env={**os.environ, **victim.env}, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                          timeout=60, pass_fds=[write])
+                          timeout=LIMIT, pass_fds=[write])
     os.close(write)
     assert done.returncode == 0 and not done.stdout and not done.stderr, done.stderr
     assert os.read(read, 1) == b""

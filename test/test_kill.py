@@ -2,6 +2,7 @@
 """The tool is killed at random moments, alone and together with its guardian: the tree that it dumps goes on unharmed, of one that it
 restores nothing is left, or all of it. CRIU_KILL_ROUNDS (20) says how often, CRIU_KILL_SEED (1) at which moments."""
 
+import contextlib
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from lib import host
-from lib.criu import CRIU, run
+from lib.criu import CRIU, LIMIT, run
 from lib.victim import Victim
 
 ROUNDS = int(os.environ.get("CRIU_KILL_ROUNDS", "20"))
@@ -27,13 +28,7 @@ def start(victim, images, command, *options):
 
 def guardians(victim):
     """Those that hold a journal of this run directory."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if host.name(pid) != "criu-guardian":
-            continue
-        if any(link.startswith(str(victim.run_dir)) for link in host.links(pid)):
-            found.append(int(pid))
-    return found
+    return host.guardians(victim.run_dir)
 
 
 def strike(victim, tool, sig, delay, with_guardian):
@@ -43,9 +38,10 @@ def strike(victim, tool, sig, delay, with_guardian):
         # Stopped, so that it does not end between the look for its guardian and the end of both.
         tool.send_signal(signal.SIGSTOP)
         for pid in guardians(victim):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     tool.send_signal(sig)
-    status = tool.wait(60)
+    status = tool.wait(LIMIT)
     host.wait_until(lambda: not guardians(victim), "the guardian's end")
     host.reap()
     return status
@@ -123,5 +119,5 @@ def test_restore(sig, with_guardian, tmp_path, tidy):
 def settled(victim):
     """Those that are to die have died: whoever computes now is restored."""
     laps = victim.board()
-    host.wait_until(lambda: (host.reap(), not victim.is_here() or victim.board()[1] > laps[1])[1], "an end or a lap", 20)
+    host.wait_until(lambda: (host.reap(), not victim.is_here() or victim.board()[1] > laps[1])[1], "an end or a lap")
     return victim.is_here()

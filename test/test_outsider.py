@@ -5,12 +5,11 @@ that names the process; of a restore nothing is left, what else was to be dumped
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from lib import host
-from lib.criu import CRIU, Images
+from lib.criu import CRIU, LIMIT, Images
 from lib.program import BUILT, Program
 from lib.victim import Victim, failed, plan_names
 
@@ -21,20 +20,9 @@ FROZEN = DUMP[DUMP.index("collect"):DUMP.index("go-on") + 1]
 TRACED = RESTORE[RESTORE.index("trace"):RESTORE.index("detach") + 1]
 
 
-def state(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "gone"
-
-
 def all_dead(pid):
     """A process ends thread by thread."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return True
-    return all(state(f"{pid}/task/{tid}") in ("Z", "X", "gone") for tid in threads)
+    return all(host.state(f"{pid}/task/{tid}") in "ZX" for tid in host.threads(pid))
 
 
 def struck(victim, images, command, step, pid, *options):
@@ -45,12 +33,12 @@ def struck(victim, images, command, step, pid, *options):
                              *map(str, victim.options(*options))], env=env, stdin=subprocess.DEVNULL,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        host.wait_until(lambda: state(tool.pid) == "T" or tool.poll() is not None, f"{step}: reached")
+        host.wait_until(lambda: host.state(tool.pid) == "T" or tool.poll() is not None, f"{step}: reached")
         assert tool.returncode is None, log.read_text()
         os.kill(pid, signal.SIGKILL)
         host.wait_until(lambda: all_dead(pid), f"pid {pid}: end")
         tool.send_signal(signal.SIGCONT)
-        return tool.wait(20), log.read_text()
+        return tool.wait(LIMIT), log.read_text()
     finally:
         tool.kill()
         tool.wait()

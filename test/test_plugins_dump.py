@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, Images, run
+from lib.criu import CRIU, LIMIT, Images, run
 from lib.plugins import changed, moved, places, refused, without
 from lib.victim import failed
 
@@ -40,8 +40,7 @@ def place():
 
 def status_of(pid):
     """The first letter of its state, and who traces it."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    return fields["State"].split()[0], int(fields["TracerPid"])
+    return host.state(pid), host.tracer(pid)
 
 
 class Tree:
@@ -91,8 +90,7 @@ class Tree:
         return (self.images.work / "dump.log").read_text(errors="replace")
 
     def guardians(self):
-        return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if host.name(pid) == "criu-guardian" and
-                any(link.startswith(str(self.run_dir)) for link in host.links(pid))]
+        return host.guardians(self.run_dir)
 
     def assert_goes_on(self):
         """Everybody runs, nobody is traced, the device is quiet for nobody and saw nothing wrong."""
@@ -266,7 +264,7 @@ while True:
 
     def is_listening(self):
         assert self.process.poll() is None
-        caught = int(Path(f"/proc/{self.pid}/status").read_text().partition("SigCgt:")[2].split()[0], 16)
+        caught = int(host.status(self.pid, "SigCgt") or "0", 16)
         return caught & 1 << signal.SIGUSR2 - 1 and status_of(self.pid)[0] == "S"
 
     def __enter__(self):
@@ -296,7 +294,7 @@ while True:
                     host.wait_until(lambda: status_of(tool.pid)[0] == "T", "the tool stops in the hook")
                     do()
                     tool.send_signal(signal.SIGCONT)
-                status = tool.wait(60)
+                status = tool.wait(LIMIT)
             finally:
                 tool.kill()
         return status, (self.images.work / "dump.log").read_text(errors="replace"), self.plugins.calls()
@@ -306,7 +304,7 @@ def test_g02_doubly_claimed_mapping(place):
     folder, device, _ = place
     with Opener(tempfile.mktemp(dir=folder), device, "a2", str(plugins.BUFFER)) as opener:
         assert not opener.is_open()
-        assert str(opener.node) in Path(f"/proc/{opener.pid}/maps").read_text()
+        assert str(opener.node) in host.read(f"/proc/{opener.pid}/maps")
         status, text, log = opener.dump()
     assert status == 1
     check_refused(text, "mapping", "recorder.a", "rival.a")
@@ -485,7 +483,7 @@ def test_g05_when_tasks_are_frozen(family, hook, is_frozen):
         check_frozen(family.pids, is_frozen)
         refused(check_frozen, family.pids, not is_frozen)
         tool.send_signal(signal.SIGCONT)
-        assert tool.wait(60) == 0, family.text()[-3000:]
+        assert tool.wait(LIMIT) == 0, family.text()[-3000:]
     family.assert_goes_on()
 
 
@@ -511,7 +509,7 @@ def test_g06_manifest(family):
     for entry in files.values():
         assert os.readlink(f"/proc/{entry.task}/fd/{entry.fd}").endswith("/" + entry.node)
     mapped = {(e.task, e.start) for e in plugins.select(log, hook="dump_mapping", event="enter")}
-    real = {(pid, int(line.split("-")[0], 16)) for pid in family.pids for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+    real = {(pid, int(line.split("-")[0], 16)) for pid in family.pids for line in host.maps(pid)
             if str(family.device.path) in line}
     assert mapped == real
 
@@ -669,7 +667,7 @@ def test_g08_left_with_the_lock_of_the_allocator(family, hook, kind):
     """Whoever allocates next would wait for ever."""
     with family.begin("--plugin-timeout", "1", fail=f"{hook}:{kind}") as tool:
         try:
-            assert tool.wait(60) != 0
+            assert tool.wait(LIMIT) != 0
         finally:
             tool.kill()
     host.wait_until(lambda: not family.guardians(), "the guardian's end")
@@ -685,7 +683,7 @@ def killed(tree, where, with_guardian):
             for pid in tree.guardians():
                 os.kill(pid, signal.SIGKILL)
             tool.kill()
-        assert tool.wait(60) == -signal.SIGKILL
+        assert tool.wait(LIMIT) == -signal.SIGKILL
     host.wait_until(lambda: not tree.guardians(), "the guardian's end")
     if with_guardian:
         done = run("recover", env=tree.env)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, TOP, Images
+from lib.criu import CRIU, LIMIT, TOP, Images
 from lib.plugins import moved, places, refused, without
 from lib.victim import failed
 
@@ -36,7 +36,7 @@ class Tree:
         self.device = device
         self.victim = victims.start(program, self.folder / "program", *([] if program == "paths" else [device.path]), *args)
         self.pids = self.victim.pids
-        self.fds = {pid: fds_of(pid) for pid in self.pids}
+        self.fds = {pid: host.fds(pid) for pid in self.pids}
         self.plugins = plugins.Plugins(self.folder, device, *use)
         self.images = Images(self.folder / "images")
         self.images.dump(self.victim.pid, *self.plugins.options(**options), env=self.plugins.env)
@@ -79,15 +79,9 @@ class Tree:
             host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
 
     def assert_nothing(self):
-        host.wait_until(lambda: all([host.is_gone(pid) for pid in self.pids]), "nothing runs", 10)
-        host.wait_until(lambda: not self.device.handles(), "no file of the device is open", 10)
+        host.wait_until(lambda: all([host.is_gone(pid) for pid in self.pids]), "nothing runs")
+        host.wait_until(lambda: not self.device.handles(), "no file of the device is open")
         assert not self.device.quiet()
-
-def fds_of(pid):
-    found = {}
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
-    return found
 
 @pytest.fixture(scope="module")
 def place():
@@ -119,10 +113,8 @@ def standard(request):
         if name in request.fixturenames:
             tree = request.getfixturevalue(name)
             tree.plugins.use(*(("recorder", "other") if name == "two" else ("recorder",)))
-            if os.path.exists(f"/proc/{tree.victim.pid}"):
-                for pid in host.tree(tree.victim.pid):
-                    os.kill(pid, signal.SIGKILL)
-            host.wait_until(lambda tree=tree: all([host.is_gone(pid) for pid in tree.pids]), "it is gone", 10)
+            host.kill_tree(tree.victim.pid)
+            host.wait_until(lambda tree=tree: all([host.is_gone(pid) for pid in tree.pids]), "it is gone")
 
 # ---- G14 ----
 
@@ -145,10 +137,10 @@ def test_g14_begin_before_anything(two):
 
 def check_nothing_yet(pids, tool, mounts):
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")], "a process is there"
-    assert Path(f"/proc/{tool}/mountinfo").read_text() == mounts
+    assert host.read(f"/proc/{tool}/mountinfo") == mounts
 
 def stopped(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return host.state(pid) == "T"
 
 def test_g14_nothing_exists_when_it_is_called(mixed):
     """The tool stops in restore_begin(), and the host is looked at; stopped in a task's hook the check fails."""
@@ -162,7 +154,7 @@ def test_g14_nothing_exists_when_it_is_called(mixed):
             else:
                 refused(lambda _log, t=tool: check_nothing_yet(mixed.pids, t.pid, mounts), None)
             tool.send_signal(signal.SIGCONT)
-            assert tool.wait(60) == 0
+            assert tool.wait(LIMIT) == 0
         mixed.verify()
 
 def lacks_nothing_of(tree, text, *words):
@@ -279,9 +271,7 @@ def test_g16_tree_order(mixed, swapped):
     check_tree_order(log, "recorder.a", "recorder.b")
     swapped.restore(mapping_fd="yes", expect=None)
     other = swapped.calls()
-    if os.path.exists(f"/proc/{swapped.victim.pid}"):
-        for pid in host.tree(swapped.victim.pid):
-            os.kill(pid, signal.SIGKILL)
+    host.kill_tree(swapped.victim.pid)
     refused(check_tree_order, other, "recorder.a", "recorder.b")
 
 def test_g16_task_order(within):
@@ -337,7 +327,7 @@ def meet(tree, barrier):
             host.wait_until(lambda: len(tree.calls(hook="task_stage.mappings", event="leave")) == 2, "the others go on")
         length = len(tree.calls())
         os.kill(tree.pids[0], signal.SIGCONT)
-        assert tool.wait(60) == 0
+        assert tool.wait(LIMIT) == 0
     log = tree.calls()
     tree.verify()
     return log, length
@@ -358,7 +348,7 @@ def test_g17_barrier_of_a_dead_one(mixed):
             host.wait_until(lambda: len(mixed.calls(hook="task_stage.mappings", event="enter")) == 3, "all enter")
             host.wait_until(lambda: stopped(mixed.pids[1]), "one stops")
             os.kill(mixed.pids[1], signal.SIGKILL)
-            assert tool.wait(60) == 1
+            assert tool.wait(LIMIT) == 1
         mixed.assert_nothing()
         if barrier == "yes":
             check_met_failed(mixed.calls())
@@ -393,7 +383,7 @@ def check_offsets(maps, state):
 def offsets_of_maps(tree):
     found = {}
     for pid in tree.pids:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        for line in host.maps(pid):
             if str(tree.device.path) in line:
                 found[line.rpartition("/")[2]] = int(line.split()[2], 16)
     return found
@@ -436,9 +426,8 @@ def test_g19_resume(family):
 
 def check_none_runs(pids):
     for pid in pids:
-        for status in Path(f"/proc/{pid}/task").glob("*/stat"):
-            state = status.read_text().rpartition(")")[2].split()[0]
-            assert state in "tT", f"{pid} runs: {state}"
+        states = [host.state(tid) for tid in host.threads(pid)]
+        assert states and all(state in "tT" for state in states), f"{pid} runs: {states}"
 
 def test_g19_before_anything_runs(mixed):
     with mixed.begin(fail="resume_late:2:stop") as tool:
@@ -446,7 +435,7 @@ def test_g19_before_anything_runs(mixed):
         host.wait_until(lambda: stopped(tool.pid), "the tool stops")
         check_none_runs(mixed.pids)
         tool.send_signal(signal.SIGCONT)
-        assert tool.wait(60) == 0
+        assert tool.wait(LIMIT) == 0
     refused(lambda _log: check_none_runs(mixed.pids), None)
     mixed.verify()
 
@@ -502,7 +491,7 @@ def check_fds(now, before):
 def test_g20_kept_descriptors(family):
     """What the plugin keeps is not among the task's, and in the way of none of them."""
     family.restore(keep="yes")
-    now = {pid: fds_of(pid) for pid in family.pids}
+    now = {pid: host.fds(pid) for pid in family.pids}
     check_fds(now, family.fds)
     now[family.pids[1]][1000] = "/dev/null"
     refused(lambda _log: check_fds(now, family.fds), None)

@@ -10,12 +10,11 @@ Numbers without a test, and why:
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, TOP, Images
+from lib.criu import CRIU, LIMIT, TOP, Images
 from lib.victim import failed
 
 CRIT = TOP / "build/bin/crit"
@@ -58,7 +57,7 @@ class Run:
         self.plugins.forget()
         text = self.images.restore(*words, *self.plugins.options(**options), expect=expect, env={**self.env, **(env or {})})
         if expect:
-            host.wait_until(lambda: all([host.is_gone(pid) for pid in self.pids]), "nothing runs", 10)
+            host.wait_until(lambda: all([host.is_gone(pid) for pid in self.pids]), "nothing runs")
         return text
 
     def calls(self, **wanted):
@@ -150,7 +149,7 @@ def mappings_of(pid, path):
     """By address: offset and first byte of what is mapped."""
     found = []
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text(encoding="ascii").splitlines():
+        for line in host.maps(pid):
             if line.endswith(path):
                 words = line.split()
                 start = int(words[0].partition("-")[0], 16)
@@ -348,11 +347,10 @@ def test_defect_2a_11_pause_before_anything_is_frozen(mapped, device):
     """The tool stops in PAUSE_DEVICES of the last task: all of them run and nobody traces them."""
     command = [CRIU, "dump", "-t", mapped.program.pid, "-R", "-D", mapped.images.folder, *mapped.plugins.options(fail="pause.task:1:stop")]
     with subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tool:
-        host.wait_until(lambda: "State:\tT" in open(f"/proc/{tool.pid}/status", encoding="ascii").read(), "the tool stops")
-        states = [open(f"/proc/{pid}/status", encoding="ascii").read() for pid in mapped.pids]
-        assert all("TracerPid:\t0\n" in s and s.partition("State:\t")[2][0] in "SRD" for s in states)
+        host.wait_until(lambda: host.state(tool.pid) == "T", "the tool stops")
+        assert all(not host.tracer(pid) and host.state(pid) in "SRD" for pid in mapped.pids)
         tool.send_signal(18)
-        assert tool.wait(60) == 0
+        assert tool.wait(LIMIT) == 0
     mapped.verify()
     device.assert_good()
 
@@ -440,8 +438,7 @@ def test_defect_2a_23_options_at_their_offsets(start):
         entry = run.calls(hook="try", what="init")[0]
         assert (entry.final, entry.timeout, entry.stream) == (final, 9, 0)
         if final == 3:
-            host.wait_until(lambda: all("T" in open(f"/proc/{p}/status", encoding="ascii").read().partition("State:\t")[2][:1]
-                                        for p in run.pids), "stopped")
+            host.wait_until(lambda: all(host.state(pid) == "T" for pid in run.pids), "stopped")
             for pid in run.pids:
                 os.kill(pid, 18)
     run.verify()

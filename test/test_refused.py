@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, Images
+from lib.criu import CRIU, LIMIT, Images
 from lib.program import BUILT, Program
 from lib.victim import Victim
 
@@ -52,7 +52,7 @@ def test_no_such_pid(images):
 
 def test_zombie(images):
     child = subprocess.Popen(["true"])
-    host.wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split()[2] == "Z", "a zombie")
+    host.wait_until(lambda: host.state(child.pid) == "Z", "a zombie")
     log = images.dump(child.pid, expect=1)
     assert str(child.pid) in errors(log)[0] and "zombie" in errors(log)[0]
     child.wait()
@@ -97,7 +97,7 @@ def test_unsupported_file(images, folder, tidy):
 def test_already_traced(images, counter):
     tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(counter.pid)])
     try:
-        host.wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{counter.pid}/status").read_text(), "strace")
+        host.wait_until(lambda: host.tracer(counter.pid), "strace")
         log = images.dump(counter.pid, expect=1)
         assert str(counter.pid) in errors(log)[0] and "traced" in errors(log)[0], log
         assert str(tracer.pid) in log
@@ -193,7 +193,7 @@ def test_two_dumps_into_one(images, counter, folder):
     for log in (images.dump(other.pid, expect=1), images.restore(expect=1)):
         assert "another criu" in errors(log)[0], log
     (folder / "go").touch()
-    assert first.wait(60) == 0
+    assert first.wait(LIMIT) == 0
     other.verify()
     images.dump(counter.pid)
     counter.wait_gone()

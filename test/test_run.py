@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, TOP, Images
+from lib.criu import CRIU, LIMIT, TOP, Images
 from lib.program import BUILT, Program
 
 COUNTER = BUILT / "counter-plain"
@@ -40,14 +40,6 @@ def dumped(program, images, *options, **kwargs):
     images.dump(program.pid, *options, **kwargs)
     program.wait_gone()
     program.forget_end()
-
-
-def state(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_log(counter, images):
@@ -88,12 +80,12 @@ def test_pidfile_goes_with_a_failure(counter, images):
 
 def test_leave_stopped(counter, images):
     images.dump(counter.pid, "--leave-stopped")
-    assert state(counter.pid) == "T"
+    assert host.state(counter.pid) == "T"
     os.kill(counter.pid, signal.SIGKILL)
     counter.wait_gone()
     counter.forget_end()
     images.restore("--leave-stopped")
-    assert state(counter.pid) == "T"
+    assert host.state(counter.pid) == "T"
     os.kill(counter.pid, signal.SIGCONT)
     counter.verify()
 
@@ -106,10 +98,10 @@ def test_wait_for_the_tree(counter, images):
     """Without -d criu is the parent, waits, and succeeds whatever the tree exits with."""
     dumped(counter, images)
     with subprocess.Popen(command(images), stdin=subprocess.DEVNULL) as criu:
-        host.wait_until(lambda: host.name(counter.pid) != "gone" and state(counter.pid) in "SR", "restore")
-        host.wait_until(lambda: parent(counter.pid) == criu.pid, "criu as parent")
+        host.wait_until(lambda: host.name(counter.pid) != "gone" and host.state(counter.pid) in "SR", "restore")
+        host.wait_until(lambda: host.parent(counter.pid) == criu.pid, "criu as parent")
         (counter.folder / "trigger").touch()
-        assert criu.wait(60) == 0
+        assert criu.wait(LIMIT) == 0
     assert counter.result() == "PASS"
     assert host.name(counter.pid) == "gone"
 
@@ -124,7 +116,7 @@ pid, status = os.wait()
 sys.exit(7 if (pid, status) == ({counter.pid}, 0) else 8)
 """
     with subprocess.Popen(command(images, "--exec-cmd", "--", "/usr/bin/python3", "-c", program), stdin=subprocess.DEVNULL) as criu:
-        assert criu.wait(60) == 7
+        assert criu.wait(LIMIT) == 7
     assert counter.result() == "PASS"
 
 
@@ -138,7 +130,7 @@ def test_sibling(counter, images):
         assert (images.work / "parent").read_text() == f"{shell.pid}\n"
         (counter.folder / "trigger").touch()
         host.wait_until(lambda: counter.result() == "PASS", "verdict")
-        shell.wait(60)
+        shell.wait(LIMIT)
 
 
 def test_inherit_fd_debug(counter, images):
@@ -167,7 +159,7 @@ def test_dry_run(counter, images):
     """Nothing is written, stopped or made."""
     images.dump(counter.pid, "--dry-run")
     assert not list(images.folder.iterdir())
-    assert state(counter.pid) in "SR"
+    assert host.state(counter.pid) in "SR"
     dumped(counter, images)
     images.restore("--dry-run")
     assert host.name(counter.pid) == "gone"

@@ -37,7 +37,7 @@ class Terminal:
         return self.tmux("capture-pane", "-p")
 
     def wait_for(self, text):
-        host.wait_until(lambda: text in self.screen(), f"'{text}' on the screen\n{self.screen()}", 30)
+        host.wait_until(lambda: text in self.screen(), f"'{text}' on the screen\n{self.screen()}")
 
     def clear(self):
         self.type("C-l")
@@ -53,7 +53,7 @@ def terminal(folder, tidy):
     term = Terminal(folder)
     yield term
     term.close()
-    host.wait_until(lambda: (host.reap(), not host.children(os.getpid()))[1], "end of the terminal", 30)
+    host.wait_until(lambda: (host.reap(), not host.children(os.getpid()))[1], "end of the terminal")
 
 
 def job_of(pid, name):

@@ -51,8 +51,8 @@ def assert_goes_on(emulator, victim):
 
 def assert_nothing(emulator, victim):
     """A failed restore has removed all."""
-    host.wait_until(lambda: all(host.is_gone(pid) for pid in victim.pids), "nothing runs", 10)
-    host.wait_until(lambda: not emulator.state("process") and not emulator.state("file"), "the driver has nothing of it", 10)
+    host.wait_until(lambda: all(host.is_gone(pid) for pid in victim.pids), "nothing runs")
+    host.wait_until(lambda: not emulator.state("process") and not emulator.state("file"), "the driver has nothing of it")
     assert not emulator.state("bo"), emulator.state("bo")
 
 
@@ -62,7 +62,7 @@ def dumped(workloads, name, folder, emulator, **values):
     images = Images(folder / "images")
     images.dump(victim.pid, *options(emulator, **values))
     victim.wait_gone()
-    host.wait_until(lambda: not emulator.state("process"), "the driver has nothing of it", 10)
+    host.wait_until(lambda: not emulator.state("process"), "the driver has nothing of it")
     emulator.forget()
     return victim, images
 

@@ -9,7 +9,7 @@ TOP = Path(__file__).resolve().parent.parent.parent
 CRIU = os.environ.get("CRIU", str(TOP / "build/bin/criu"))
 
 # A command that takes longer than this hangs.
-LIMIT = 120
+LIMIT = 300
 
 
 class CriuFailed(AssertionError):

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
-SECONDS = 60
+# Only what hangs takes that long, on a machine however slow.
+SECONDS = 180
 
 
 def become_subreaper():
@@ -30,15 +31,74 @@ def wait_until(condition, what, seconds=SECONDS):
         time.sleep(0.01)
 
 
-def children(pid):
-    """Direct children of all threads of a process."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+def read(path):
+    """A file of /proc; nothing if whose it is ends meanwhile: that can be seen on open (ENOENT) and on read (ESRCH)."""
+    try:
+        return Path(path).read_text(errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def listed(folder):
+    """The names in a folder of /proc; none if whose it is ends meanwhile."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def threads(pid):
+    return sorted(map(int, listed(f"/proc/{pid}/task")))
+
+
+def pids():
+    """Everybody's."""
+    return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+
+
+def stat(pid):
+    """Fields of /proc/PID/stat from the third, its state, on; of who is not there only the state, which is then 'X'."""
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["X"]
+
+
+def state(pid):
+    return stat(pid)[0]
+
+
+def status(pid, key):
+    """The text of a line of /proc/PID/status; nothing of who is not there."""
+    return "".join(line.partition(":")[2].strip() for line in read(f"/proc/{pid}/status").splitlines() if line.startswith(f"{key}:"))
+
+
+def tracer(pid):
+    """Who traces it: 0 for nobody, also of who is not there."""
+    return int(status(pid, "TracerPid") or 0)
+
+
+def maps(pid):
+    """The lines of /proc/PID/maps."""
+    return read(f"/proc/{pid}/maps").splitlines()
+
+
+def fds(pid):
+    """What its descriptors are, by number; one that it closes while we look is none."""
+    found = {}
+    for fd in listed(f"/proc/{pid}/fd"):
         try:
-            found += map(int, path.read_text().split())
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
         except OSError:
             pass
     return found
+
+
+def guardians(run_dir):
+    """Those that hold a journal of this run directory."""
+    return [pid for pid in pids() if name(pid) == "criu-guardian" and any(link.startswith(f"{run_dir}/") for link in links(pid))]
+
+
+def children(pid):
+    """Direct children of all threads of a process."""
+    return [int(word) for tid in threads(pid) for word in read(f"/proc/{pid}/task/{tid}/children").split()]
 
 
 def tree(pid):
@@ -71,6 +131,27 @@ def is_gone(pid):
     return not os.path.exists(f"/proc/{pid}")
 
 
+def kill_tree(pid):
+    """Ends whoever is there of it; a pid that somebody else has, who is not below us, is left alone."""
+    for one in tree(pid):
+        if _is_below(one):
+            try:
+                os.kill(one, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def parent(pid):
+    """0 for who is not there."""
+    return int([*stat(pid), "0"][1])
+
+
+def _is_below(pid):
+    while pid > 1 and pid != os.getpid():
+        pid = parent(pid)
+    return pid == os.getpid()
+
+
 def kill_children(keep=()):
     """Kills whatever still runs below us; returns what it was."""
     killed = []
@@ -90,24 +171,11 @@ def kill_children(keep=()):
 
 
 def name(pid):
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(errors="surrogateescape").strip()
-    except OSError:
-        return "gone"
+    return read(f"/proc/{pid}/comm").strip() or "gone"
 
 
 def links(pid):
-    """What its descriptors are; one that it closes while we look is none."""
-    found = []
-    try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-            except FileNotFoundError:
-                pass
-    except OSError:
-        pass
-    return found
+    return list(fds(pid).values())
 
 
 def own_fds():
@@ -144,13 +212,13 @@ def _task(pid):
         except OSError:
             facts[file] = None
     for link in ("cwd", "root", "exe"):
-        facts[link] = os.readlink(proc / link) if (proc / link).is_symlink() else None
-    for fd in os.listdir(proc / "fd"):
         try:
-            facts[f"fd.{fd}"] = _normal(os.readlink(proc / "fd" / fd))
-        except FileNotFoundError:
-            pass
-    facts["threads"] = sorted(os.listdir(proc / "task"), key=int)
+            facts[link] = os.readlink(proc / link)
+        except OSError:
+            facts[link] = None
+    for fd, what in fds(pid).items():
+        facts[f"fd.{fd}"] = _normal(what)
+    facts["threads"] = threads(pid)
     return facts
 
 
@@ -174,6 +242,10 @@ def snapshot(pid, skip=()):
     """All that is visible from outside of a tree, to be compared before a dump and after a restore."""
     facts = {}
     for task in tree(pid):
+        # Of a zombie nobody can see more than its parent does.
+        if state(task) in "ZX":
+            facts[f"{task}"] = "gone"
+            continue
         try:
             for key, value in _task(task).items():
                 if key.split(".")[0] not in skip and key not in skip:
@@ -181,7 +253,7 @@ def snapshot(pid, skip=()):
             if "maps" not in skip:
                 for span, *rest in _maps(task):
                     facts[f"{task}.map.{span}"] = rest
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:
             facts[f"{task}"] = "gone"
     return facts
 

@@ -8,6 +8,8 @@ import mmap
 import os
 import struct
 
+from lib import host
+
 PAGE = 4096
 VRAM, GTT, USERPTR, DOORBELL = 1, 2, 4, 8
 RINGS = struct.Struct("QQQQ6IQQQIIII")
@@ -136,9 +138,9 @@ def borrow(pid, fd):
 
 def kfd_of(pid, name="dev/kfd"):
     """A duplicate of that descriptor of another process."""
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        if os.readlink(f"/proc/{pid}/fd/{fd}").endswith(name):
-            return borrow(pid, int(fd))
+    for fd, link in host.fds(pid).items():
+        if link.endswith(name):
+            return borrow(pid, fd)
     raise AssertionError(f"{pid} has no {name}")
 
 

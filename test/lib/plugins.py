@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -221,23 +220,10 @@ class Victims(contextlib.ExitStack):
 
 def _end(program):
     """The tree, be it the one that was started or a restored one with its pids."""
-    for pid in host.tree(program.pid) if os.path.exists(f"/proc/{program.pid}") else []:
-        # Somebody else may have the pid by now.
-        if _is_below(pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    host.kill_tree(program.pid)
     host.reap()
     if program.process.returncode is None:
         program.process.returncode = 0
-
-
-def _is_below(pid):
-    while pid > 1 and pid != os.getpid():
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            return False
-    return pid == os.getpid()
 
 
 class Plugins:

@@ -66,9 +66,8 @@ class Victim:
         changed = host.differences(self.before, host.snapshot(self.pid))
         assert not changed, "changed:\n" + "\n".join(changed)
         for pid in self.pids:
-            for status in Path(f"/proc/{pid}/task").glob("*/status"):
-                text = status.read_text()
-                assert "TracerPid:\t0\n" in text and not {"T", "t"} & set(text.partition("State:\t")[2][:1]), text
+            for tid in host.threads(pid):
+                assert not host.tracer(tid) and host.state(tid) not in "Tt", host.read(f"/proc/{tid}/status")
         self.assert_computes()
 
     def is_here(self):
@@ -92,7 +91,7 @@ class Victim:
 
     def assert_undone(self):
         """The tree that was to be restored is not there, nor anything of it."""
-        host.wait_until(lambda: [host.is_gone(pid) for pid in self.pids] == [True] * len(self.pids), "nothing runs", 10)
+        host.wait_until(lambda: [host.is_gone(pid) for pid in self.pids] == [True] * len(self.pids), "nothing runs")
         self.assert_tidy()
 
 
