@@ -313,6 +313,24 @@ def test_images_removed_meanwhile(images, counter, folder):
     counter.verify()
 
 
+def test_no_room_for_the_pid(images, gone, folder):
+    """Known before anything is restored."""
+    full = folder / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", full], check=True)
+    try:
+        (full / "other").write_bytes(b"x" * 4096)
+        log = images.restore("--pidfile", full / "pid", expect=1)
+        assert f"--pidfile {full}/pid: make room for the pid: No space left" in log, log
+        assert host.name(gone.pid) == "gone" and not (full / "pid").exists()
+        (full / "other").unlink()
+        images.restore("--pidfile", full / "pid")
+        assert (full / "pid").read_text() == str(gone.pid)
+    finally:
+        subprocess.run(["umount", full], check=True)
+    gone.verify()
+
+
 @pytest.mark.parametrize("name", ["./script", "nowhere"])
 def test_script_that_is_not_there(name, images, counter, folder):
     """Relative paths are a trap: the work directory is where the tool is by then."""

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "options.h"
 #include "run.h"
@@ -17,17 +18,37 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+/* More than the digits of any pid. */
+#define PID_SIZE 16
+
+/* Room for the pid: once there is one to be written, it is too late for a full disk. What else the
+ * file system has against it is no matter. */
+static int room_take(struct cr *cr, int fd)
+{
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PID_SIZE) == 0 ||
+	    (errno != ENOSPC && errno != EDQUOT))
+		return 0;
+	log_err(cr, -errno, "--pidfile %s: make room for the pid", cr->opts->pidfile);
+	unlinkat(cr->work_dir, cr->opts->pidfile, 0);
+	return -ENOSPC;
+}
+
 int pidfile_create(struct cr *cr, int *ret_fd)
 {
 	const char *path = cr->opts->pidfile;
+	_cleanup_close_ int fd = -1;
 	int err;
 
 	*ret_fd = -1;
 	if (!path || cr->opts->dry_run)
 		return 0;
-	*ret_fd = openat(cr->work_dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (*ret_fd >= 0)
-		return 0;
+	fd = openat(cr->work_dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		err = room_take(cr, fd);
+		if (err == 0)
+			*ret_fd = TAKE_FD(fd);
+		return err;
+	}
 	err = log_err(cr, -errno, "--pidfile %s: create in the work directory", path);
 	if (err == -EEXIST)
 		log_remedy(cr, "name another one, or remove it if nobody needs it");
@@ -36,7 +57,7 @@ int pidfile_create(struct cr *cr, int *ret_fd)
 
 static int pid_write(struct cr *cr, int fd)
 {
-	char pid[16];
+	char pid[PID_SIZE];
 	int len, ret;
 
 	len = snprintf(pid, sizeof(pid), "%d", cr->tree->root->host_pid);
