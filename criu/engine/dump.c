@@ -125,7 +125,7 @@ static void thaw(struct cr *cr)
  * nothing fails any more when they hear that it goes on. */
 static bool resumes_early(const struct cr *cr)
 {
-	return cr->opts->leave_running && cr->opts->action_script.n == 0 && !plugins_are_loaded(cr);
+	return cr->opts->leave_running && cr->opts->action_script.n == 0 && !plugins_take_part(cr);
 }
 
 static int resume_early(struct cr *cr)
@@ -150,6 +150,12 @@ static int post_dump_scripts(struct cr *cr)
 	return err;
 }
 
+/* Locks are given up, and devices let go of, only when the kernel closes what the tree had open. */
+static bool is_death_awaited(const struct cr *cr)
+{
+	return cr->opts->file_locks || plugins_take_part(cr);
+}
+
 /*
  * Killed now, the tree is killed as a whole, should we die meanwhile; and what the images need must
  * not go, as they are all that is left of it.
@@ -162,7 +168,7 @@ static int kill_tree(struct cr *cr)
 	err = undo_add_kill_tree(cr, cr->tree->root->host_pid);
 	if (err < 0)
 		return err;
-	err = tree_kill(cr);
+	err = tree_kill(cr, is_death_awaited(cr));
 	cr->dump->is_killed = cr->dump->goes_on;
 	return err;
 }

@@ -61,6 +61,9 @@ void plugins_free(struct cr *cr);
 bool plugins_are_loaded(const struct cr *cr);
 /* Is any contract plugin loaded that is neither absent nor idle? */
 bool plugins_are_active(const struct cr *cr);
+/* Does any plugin take part, of whichever interface: is one loaded that is neither absent nor idle?
+ */
+bool plugins_take_part(const struct cr *cr);
 /* The contract plugin of that name if it is active, else NULL. */
 struct plugin *plugins_find(const struct cr *cr, const char *name);
 const char *plugin_name(const struct plugin *plugin);

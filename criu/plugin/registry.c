@@ -101,6 +101,18 @@ bool plugins_are_active(const struct cr *cr)
 	return false;
 }
 
+bool plugins_take_part(const struct cr *cr)
+{
+	struct plugin *plugin;
+
+	if (!cr->plugins)
+		return false;
+	plugins_for_each (plugin, cr->plugins)
+		if (plugin->state == PLUGIN_ACTIVE)
+			return true;
+	return false;
+}
+
 struct plugin *plugins_find(const struct cr *cr, const char *name)
 {
 	struct plugin *plugin = cr->plugins ? find_loaded(cr, name) : NULL;

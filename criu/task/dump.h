@@ -179,7 +179,10 @@ void parasite_cure(struct cr *cr);
 void tree_thaw(struct cr *cr, int signo);
 /* Nothing of the tree is there any more to be let go. */
 void tree_forget(struct cr *cr);
-/* Kills every task, none of which runs again, and waits until they are dead. */
-int tree_kill(struct cr *cr);
+/*
+ * Kills every task, none of which runs again, and waits, if asked to, until they are dead. If not,
+ * their parents hear of it when the calling thread, which traces them, ends. 0 or -errno, logged.
+ */
+int tree_kill(struct cr *cr, bool is_death_awaited);
 
 #endif

@@ -16,6 +16,7 @@
 #include "cr.h"
 #include "run.h"
 #include "options.h"
+#include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "kernel/proc.h"
 #include "task/restore.h"
@@ -24,9 +25,14 @@
 #include "util/log.h"
 
 /* As CRIU does it: low numbers are those of long-lived services. */
-#define HELPER_PID_MIN  301
-#define ZOMBIE_WAIT_MS  3000
-#define ZOMBIE_SLICE_MS 10
+#define HELPER_PID_MIN 301
+#define LOOK_MS        10
+#define SIGKILL_BIT    (UINT64_C(1) << (SIGKILL - 1))
+
+#ifndef PF_EXITING
+/* linux/sched.h, not a UAPI header; proc_pid_stat(5) refers to it. */
+#define PF_EXITING 0x00000004
+#endif
 
 static bool is_taken(pid_t pid)
 {
@@ -34,31 +40,98 @@ static bool is_taken(pid_t pid)
 	return kill(pid, 0) == 0 || errno != ESRCH;
 }
 
-/* A zombie, which is there only until its parent looks. */
-static bool is_zombie(pid_t pid)
-{
-	struct proc_stat stat;
-	_cleanup_close_ int dir = proc_open(pid);
+/* How far a process has come with its end. */
+enum ending {
+	NOT_ENDING,
+	IS_ENDING, /* the kernel takes it apart, of memory 0.1 to 0.2 s a GiB */
+	IS_ZOMBIE, /* its parent has to look */
+};
 
-	return dir >= 0 && proc_read_stat(dir, &stat) == 0 && stat.state == 'Z';
+static enum ending how_thread_ended(int dir, bool *has_others)
+{
+	struct proc_status status;
+	struct proc_stat stat;
+	enum ending ret = NOT_ENDING;
+
+	*has_others = false;
+	if (proc_read_stat(dir, &stat) < 0)
+		return NOT_ENDING;
+	*has_others = stat.num_threads > 1;
+	if (stat.state == 'Z')
+		return IS_ZOMBIE;
+	if (stat.state == 'X' || (stat.flags & PF_EXITING))
+		return IS_ENDING;
+	/* Killed, and yet to notice. */
+	if (proc_read_status(dir, &status) == 0) {
+		if ((status.sig_pending | status.shd_pending) & SIGKILL_BIT)
+			ret = IS_ENDING;
+		proc_status_release(&status);
+	}
+	return ret;
+}
+
+/* A process whose main thread has ended goes on while another does. */
+static enum ending how_others_ended(int dir, pid_t pid)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	enum ending ret = IS_ZOMBIE;
+	size_t n = 0;
+	bool ignored;
+
+	if (proc_read_threads(dir, &tids, &n) < 0)
+		return IS_ZOMBIE;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_close_ int other = tids[i] != pid ? proc_open_task(dir, tids[i]) : -1;
+
+		if (other >= 0)
+			ret = MIN(ret, how_thread_ended(other, &ignored));
+	}
+	return ret;
+}
+
+static enum ending how_ended(pid_t pid)
+{
+	_cleanup_close_ int dir = proc_open(pid);
+	enum ending ret;
+	bool has_others;
+
+	if (dir < 0)
+		return NOT_ENDING;
+	ret = how_thread_ended(dir, &has_others);
+	return ret == IS_ZOMBIE && has_others ? how_others_ended(dir, pid) : ret;
 }
 
 /*
- * What was dumped a moment ago may not have been waited for yet: its orphans go to pid 1 or a
- * subreaper, which may be slow. That is worth waiting for; a process that runs is not.
+ * What was dumped a moment ago may still be there: the kernel needs time to take a killed process
+ * apart, and its parent, for orphans pid 1 or a subreaper, may be slow to look. That is worth
+ * waiting for; a process that runs is not. Between taking up its SIGKILL and PF_EXITING a process
+ * looks as if it ran, so it is looked at more than once.
  */
+static const int max_looks[] = {[NOT_ENDING] = 5, [IS_ENDING] = 6000, [IS_ZOMBIE] = 300};
+
 static bool stays_taken(struct cr *cr, pid_t tid)
 {
-	for (int waited = 0; is_taken(tid); waited += ZOMBIE_SLICE_MS) {
-		if (waited >= ZOMBIE_WAIT_MS || plan_is_cancelled(cr) || !is_zombie(tid))
+	int looks[IS_ZOMBIE + 1] = {0};
+
+	while (is_taken(tid)) {
+		enum ending ending = how_ended(tid);
+
+		if (ending == IS_ENDING && !looks[IS_ENDING])
+			log_info(cr, "pid %d: is ending, which is waited for", tid);
+		if (++looks[ending] > max_looks[ending] || plan_is_cancelled(cr))
 			return true;
-		usleep(ZOMBIE_SLICE_MS * 1000);
+		usleep(LOOK_MS * 1000);
 	}
 	return false;
 }
 
 static int refuse_taken(struct cr *cr, pid_t tid)
 {
+	static const char *const words[] = {
+		[NOT_ENDING] = "runs here",
+		[IS_ENDING] = "was killed, but the kernel has not done with it",
+		[IS_ZOMBIE] = "has ended, but its parent has not waited for it",
+	};
 	char path[32], comm[32] = "";
 	ssize_t n;
 
@@ -67,8 +140,7 @@ static int refuse_taken(struct cr *cr, pid_t tid)
 	if (n > 0 && comm[n - 1] == '\n')
 		comm[n - 1] = 0;
 	log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which %s", tid, n > 0 ? comm : "a process",
-		   is_zombie(tid) ? "has ended, but its parent has not waited for it"
-				  : "runs here");
+		   words[how_ended(tid)]);
 	log_remedy(cr, "restore when that process is gone, or in a new pid namespace: "
 		       "unshare --pid --fork --mount-proc criu restore");
 	return -EEXIST;
@@ -129,7 +201,7 @@ int seeds_number_helpers(struct cr *cr, struct seeds *seeds)
 	{
 		if (seed->task)
 			continue;
-		if (seed->pid && is_taken(seed->pid)) {
+		if (seed->pid && stays_taken(cr, seed->pid)) {
 			err = refuse_taken(cr, seed->pid);
 			break;
 		}
