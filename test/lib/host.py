@@ -178,6 +178,11 @@ def links(pid):
     return list(fds(pid).values())
 
 
+def files_below(folder):
+    """Of a folder in which somebody works: what goes away while we look is left out."""
+    return [Path(at) / name for at, _, names in os.walk(folder) for name in names]
+
+
 def own_fds():
     return len(os.listdir("/proc/self/fd"))
 
