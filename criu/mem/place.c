@@ -95,10 +95,8 @@ struct mem_place *place_new(const struct spans *used)
 	struct mem_place *place = xcalloc(1, sizeof(*place));
 	struct span best = {0};
 
-	place->used.items = xreallocarray(NULL, used->n + 1, sizeof(*used->items));
 	for (size_t i = 0; i < used->n; i++)
 		spans_add(&place->used, used->items[i].start, used->items[i].end);
-	place->used.capacity = used->n + 1;
 	for (size_t i = 0; i <= place->used.n; i++) {
 		struct span gap = gap_at(&place->used, i);
 

@@ -93,6 +93,27 @@ static void test_near(void **state)
 	spans_release(&used);
 }
 
+/* What is taken near an address is remembered, however many ranges were used before. */
+static void test_near_beside_any_number(void **state)
+{
+	struct spans used = {0};
+
+	for (uint64_t n = 1; n <= 200; n++) {
+		uint64_t hole = n * GIB / 4, at, other;
+		struct mem_place *place;
+
+		spans_add(&used, hole, hole + 64 * MIB);
+		place = place_new(&used);
+		assert_non_null(place);
+		assert_int_equal(place_take_near(place, hole, 4096, 2 * GIB, &at), 0);
+		assert_int_equal(place_take_near(place, hole, 4096, 2 * GIB, &other), 0);
+		assert_int_not_equal(at, other);
+		assert_false(spans_overlap(&used, at, at + 4096));
+		place_free(place);
+	}
+	spans_release(&used);
+}
+
 static void test_no_room(void **state)
 {
 	struct spans used = {0};
@@ -121,6 +142,7 @@ int main(void)
 		cmocka_unit_test(test_taken_ranges_are_free_and_apart),
 		cmocka_unit_test(test_neighbours_stay_neighbours),
 		cmocka_unit_test(test_near),
+		cmocka_unit_test(test_near_beside_any_number),
 		cmocka_unit_test(test_no_room),
 	};
 
