@@ -86,7 +86,10 @@ static const char *vma_fault(const struct vma *vma)
 		    ? type != MAP_SHARED && type != MAP_SHARED_VALIDATE
 		    : type != MAP_PRIVATE && type != MAP_DROPPABLE)
 		return "its flags do not fit its backing";
-	if (vma->pgoff % MEM_PAGE || vma->pgoff > INT64_MAX - (vma->end - vma->start))
+	/* Drivers say what a buffer is by the highest bits. */
+	if (vma->pgoff % MEM_PAGE ||
+	    vma->pgoff > (vma->status & VMA_EXT_PLUGIN ? UINT64_MAX : INT64_MAX) -
+				 (vma->end - vma->start))
 		return "its offset in the file is none";
 	if (vma->start % vma_page_size(vma) || vma->end % vma_page_size(vma))
 		return "it does not consist of huge pages of its size";

@@ -188,8 +188,10 @@ int vma_map(struct cr *cr, struct task *task, struct vma *vma, struct mapped_fil
 	}
 	if (p == MAP_FAILED)
 		return log_err(cr, -errno,
-			       "pid %d: map %" PRIx64 "-%" PRIx64 " (flags %#x, file %#" PRIx64 ")",
-			       task->pid, vma->start, vma->end, vma->flags, vma->shmid);
+			       "pid %d: map %" PRIx64 "-%" PRIx64 " (flags %#x, file %#" PRIx64
+			       ", offset %#" PRIx64 ")",
+			       task->pid, vma->start, vma->end, vma->flags, vma->shmid,
+			       backing.pgoff);
 	vma->mapped_at = at;
 	return vma->madv ? advise_before(cr, task, vma) : 0;
 }
