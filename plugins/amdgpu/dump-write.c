@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "offset.h"
+
 /* ---- creators ---- */
 
 static void claim(struct object *object, const struct criu_file *file, uint32_t index)
@@ -199,13 +201,42 @@ static bool is_known(const struct amdgpu *gpu, const struct criu_mapping *mappin
 	return false;
 }
 
+static bool is_of_dmabuf(const struct amdgpu *gpu, const struct criu_mapping *mapping,
+			 const struct object *object)
+{
+	uint64_t at, node = 0, size = 0;
+
+	for (size_t i = 0; i < gpu->n_kfds; i++)
+		if (gpu->kfds[i]->file->id == object->creator && gpu->kfds[i]->is_read) {
+			node = gpu->kfds[i]->bos[object->index].offset;
+			size = gpu->kfds[i]->bos[object->index].size;
+		}
+	for (size_t i = 0; i < gpu->n_renders; i++)
+		if (gpu->renders[i]->file->id == object->creator) {
+			node = gpu->renders[i]->offsets[object->index];
+			size = gpu->renders[i]->handles[object->index].size;
+		}
+	return offset_in_dmabuf(mapping->offset, mapping->length, node, size, &at);
+}
+
+/* Other mappings than of render nodes have their files: dump_begin() has seen to that. */
+static bool is_good(const struct amdgpu *gpu, const struct criu_mapping *mapping)
+{
+	if (minor_of_path(mapping->path) >= 0)
+		return is_known(gpu, mapping);
+	for (size_t i = 0; i < gpu->n_dmabufs; i++)
+		if (gpu->dmabufs[i]->file == mapping->file)
+			return is_of_dmabuf(gpu, mapping, gpu->dmabufs[i]->object);
+	return true;
+}
+
 static int check_mappings(struct criu_call *call)
 {
 	for (size_t i = 0; i < call->n_tasks; i++)
 		for (size_t j = 0; j < call->tasks[i]->n_mappings; j++) {
 			const struct criu_mapping *mapping = call->tasks[i]->mappings[j];
 
-			if (minor_of_path(mapping->path) < 0 || is_known(call->context, mapping))
+			if (is_good(call->context, mapping))
 				continue;
 			return criu_error(
 				call, -ENOTSUP,

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "offset.h"
+
 /* As many as go into one value of criu_share_put_bytes(). */
 enum { PLACES_MAX = 32768 };
 
@@ -203,6 +205,35 @@ static int map_kfd(struct criu_call *call, const struct criu_mapping *mapping, u
 	return 0;
 }
 
+/* The dma-buf, and where in it the mapping begins. */
+static int map_dmabuf(struct criu_call *call, const struct criu_mapping *mapping, uint64_t *offset,
+		      int *fd)
+{
+	const struct use *use = &((const struct saved_dmabuf *)mapping->file->context)->use;
+	const struct criu_file *maker = file_by_id(call, use->creator);
+	uint64_t node = 0, size = 0;
+
+	if (maker && file_is(maker, CLASS_KFD)) {
+		const CriuKfd *image = ((const struct saved_kfd *)maker->context)->image;
+
+		if (image && use->creator_index < image->n_bo_entries) {
+			node = image->bo_entries[use->creator_index]->offset;
+			size = image->bo_entries[use->creator_index]->size;
+		}
+	} else if (maker && file_is(maker, CLASS_RENDER)) {
+		const CriuRenderNode *image = ((const struct saved_render *)maker->context)->image;
+
+		if (use->creator_index < image->n_bo_entries) {
+			node = image->bo_entries[use->creator_index]->offset;
+			size = image->bo_entries[use->creator_index]->size;
+		}
+	}
+	if (!offset_in_dmabuf(mapping->offset, mapping->length, node, size, offset))
+		return criu_error(call, -EBADMSG, "it is not of the buffer of its file");
+	*fd = find_object(call, use->object);
+	return *fd < 0 ? criu_error(call, *fd, "the buffer that it is of") : 0;
+}
+
 int restore_mapping(struct criu_call *call, struct criu_mapping *mapping, uint64_t *offset, int *fd)
 {
 	const struct origin *origin = mapping->context;
@@ -210,12 +241,8 @@ int restore_mapping(struct criu_call *call, struct criu_mapping *mapping, uint64
 	bool is_own;
 	int err = 0;
 
-	if (mapping->file && file_is(mapping->file, CLASS_DMABUF)) {
-		const struct saved_dmabuf *dmabuf = mapping->file->context;
-
-		*fd = find_object(call, dmabuf->use.object);
-		return *fd < 0 ? criu_error(call, *fd, "the buffer that it is of") : 0;
-	}
+	if (mapping->file && file_is(mapping->file, CLASS_DMABUF))
+		return map_dmabuf(call, mapping, offset, fd);
 	if (!origin || !origin->file)
 		return map_kfd(call, mapping, offset);
 	is_own = origin->file->task == mapping->task;
