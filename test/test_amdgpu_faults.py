@@ -3,14 +3,16 @@
 each way that the emulator has, first and later: the source goes on un-evicted, or the restore fails and removes all; success
 means that all is right. CRIU_AMDGPU_FAULTS=all strikes each of the operations of a kind, not only the first two."""
 
+import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
 from lib import host, plugins
 from lib.amdgpu import assert_goes_on, assert_nothing, dumped, options, start, wrong
-from lib.criu import Images
+from lib.criu import TOP, Images
 from lib.kfd import Emulator, Workloads
 
 ALL = os.environ.get("CRIU_AMDGPU_FAULTS") == "all"
@@ -160,6 +162,11 @@ def test_task_is_killed(folder, workloads, emulator, op):
 
 # ---- images ----
 
+def crit(what, path="/dev/stdin", data=None):
+    return subprocess.run([TOP / "build/bin/crit", what, "-i", path], input=data, capture_output=True, check=True).stdout
+
+
+
 def names(images):
     return sorted(path.name for path in images.folder.glob("amdgpu-*"))
 
@@ -227,3 +234,22 @@ def test_swapped_images(folder, workloads, emulator, kind, digests):
     assert not emulator.log()
 
 
+@pytest.mark.parametrize("name,key,value,said", [
+    ("amdgpu-kfd-", "size", 1 << 63, "its buffers are larger than any GPU"),
+    ("amdgpu-renderD-", "size", 1 << 63, "a buffer is larger than any GPU"),
+    ("amdgpu-renderD-", "handle", 0xfffffff0, "a handle is too high"),
+])
+def test_numbers_that_cannot_be(folder, workloads, emulator, name, key, value, said):
+    """Sums of sizes do not begin again at 0, and nobody counts up to what an image says."""
+    _, images = dumped(workloads, "around", folder, emulator)
+    image = next(path for path in sorted(images.folder.glob(f"{name}*"))
+                 if json.loads(crit("decode", path))["entries"][0].get("bo_entries"))
+    data = json.loads(crit("decode", image))
+    entry = data["entries"][0]["bo_entries"][-1]
+    entry[key] = hex(value) if isinstance(entry[key], str) else value
+    image.write_bytes(crit("encode", data=json.dumps(data).encode()))
+    for path in images.folder.glob("digests-*"):
+        path.unlink()
+    text = images.restore(*options(emulator), expect=1)
+    assert image.name in text.splitlines()[-1] and said in text.splitlines()[-1], text[-500:]
+    assert not emulator.log()

@@ -93,6 +93,9 @@ struct place {
 	uint64_t old, size, new;
 };
 
+/* Of a render node: all handles below the highest are made as well. */
+enum { HANDLES_MAX = 1 << 20 };
+
 struct saved_kfd {
 	struct criu_file *file;
 	CriuKfd *image;

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HANDLES_MAX = 1 << 20, FILLER_SIZE = 4096 };
+enum { FILLER_SIZE = 4096 };
 
 /* Is it the one that kfd was given? Then it is there already: all kfd files are. */
 static bool is_vm(const struct criu_call *call, uint32_t id)
@@ -220,8 +220,6 @@ static int make(struct criu_call *call, struct saved_render *saved)
 	char key[32], path[4096];
 	int err;
 
-	if (n > HANDLES_MAX)
-		return criu_error(call, -EFBIG, "handle %u is too high", n);
 	saved->places = calloc(image->n_bo_entries + 1, sizeof(*saved->places));
 	saved->fillers = calloc(n + 1ULL, sizeof(*saved->fillers));
 	own.files = calloc(image->n_bo_entries + 1, sizeof(*own.files));

@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What is added up stays far from where it would begin again at 0. */
+#define BUFFERS_MAX (1ULL << 56)
+
 bool file_is(const struct criu_file *file, int class)
 {
 	static const char *const names[N_CLASSES] = {"amdgpu.kfd", "amdgpu.render",
@@ -190,6 +193,7 @@ static uint64_t contents_of(const CriuKfd *image, uint32_t user_id)
 static int check_kfd(struct criu_call *call, const struct saved_kfd *saved, const char *name)
 {
 	const CriuKfd *image = saved->image;
+	uint64_t total = 0;
 	size_t n_gpus = 0;
 
 	if ((pid_t)image->pid != saved->file->task->pid)
@@ -202,9 +206,13 @@ static int check_kfd(struct criu_call *call, const struct saved_kfd *saved, cons
 		n_gpus += image->device_entries[i]->gpu_id != 0;
 	if (n_gpus != image->num_of_gpus || (saved->n_vms && saved->n_vms != n_gpus))
 		return refuse(call, name, "the number of its GPUs is not what it says");
-	for (size_t i = 0; i < image->n_bo_entries; i++)
+	for (size_t i = 0; i < image->n_bo_entries; i++) {
 		if (!entry_of_user(image, image->bo_entries[i]->gpu_id))
 			return refuse(call, name, "has a buffer of a GPU that it has not");
+		if (image->bo_entries[i]->size > BUFFERS_MAX - total)
+			return refuse(call, name, "its buffers are larger than any GPU");
+		total += image->bo_entries[i]->size;
+	}
 	for (size_t i = 0; i < saved->n_uses; i++)
 		if (saved->uses[i].index >= image->n_bo_entries)
 			return refuse(call, name, "has fewer buffers than are shared");
@@ -280,8 +288,13 @@ static int check_render(struct criu_call *call, const struct saved_render *saved
 				      "the number of a buffer's mappings is not what it says");
 		if (bo->handle <= last)
 			return refuse(call, name, "its handles are not in order");
+		if (bo->size > BUFFERS_MAX)
+			return refuse(call, name, "a buffer is larger than any GPU");
 		last = bo->handle;
 	}
+	/* All below are made on the way there. */
+	if (last > HANDLES_MAX)
+		return refuse(call, name, "a handle is too high");
 	for (size_t i = 0; i < saved->n_uses; i++)
 		if (saved->uses[i].index >= image->n_bo_entries)
 			return refuse(call, name, "has fewer buffers than are shared");
