@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lib import criu, host  # noqa: E402
+from lib import criu, host, kfd, plugins  # noqa: E402
 
 
 def pytest_configure(config):
@@ -60,3 +60,23 @@ def tidy(request):
     assert not left, f"left behind: {', '.join(left)}"
     assert host.own_fds() == fds, "descriptors were left open"
     assert host.mounts() == mounts, "mounts were left"
+
+
+@pytest.fixture(scope="module")
+def own_mounts():
+    """For whole modules that mount: pytestmark = pytest.mark.usefixtures("own_mounts")."""
+    plugins.private_mounts()
+
+
+@pytest.fixture
+def emulator(folder, tidy, request):
+    """The emulated driver of AMD GPUs; its options are the parameter."""
+    with kfd.Emulator(folder, **getattr(request, "param", {})) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def workloads():
+    """Starts programs that use the emulated driver."""
+    with kfd.Workloads() as workloads:
+        yield workloads

@@ -10,27 +10,12 @@ import pytest
 from lib import host, plugins
 from lib.amdgpu import CRIU_OPS, PLUGIN, WORKLOADS, assert_goes_on, dumped, options, start, times
 from lib.criu import TOP, Images
-from lib.kfd import Emulator, Workloads
+from lib.kfd import Emulator
 from lib.program import Program
 
 TIMES = times("CRIU_AMDGPU_TIMES")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def own_mounts():
-    plugins.private_mounts()
-
-
-@pytest.fixture
-def workloads():
-    with Workloads() as workloads:
-        yield workloads
-
-
-@pytest.fixture
-def emulator(folder, tidy, request):
-    with Emulator(folder, **getattr(request, "param", {})) as emulator:
-        yield emulator
+pytestmark = pytest.mark.usefixtures("own_mounts")
 
 
 def check_order(emulator, log):

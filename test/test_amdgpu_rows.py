@@ -9,30 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lib import host, plugins
+from lib import host
 from lib.amdgpu import assert_goes_on, assert_nothing, dumped, options, select, start, wrong
 from lib.criu import TOP, Images
-from lib.kfd import Emulator, Workloads
+from lib.kfd import Emulator
 from lib.plugins import FakeDevice, Plugins
 from lib.victim import failed
 
-
-@pytest.fixture(scope="module", autouse=True)
-def own_mounts():
-    plugins.private_mounts()
-
-
-@pytest.fixture
-def workloads():
-    with Workloads() as workloads:
-        yield workloads
-
-
-@pytest.fixture
-def emulator(folder, tidy, request):
-    with Emulator(folder, **getattr(request, "param", {})) as emulator:
-        yield emulator
-
+pytestmark = pytest.mark.usefixtures("own_mounts")
 
 two = pytest.mark.parametrize("emulator", [{"gpus": 2}], indirect=True)
 four = pytest.mark.parametrize("emulator", [{"gpus": 4}], indirect=True)

@@ -68,7 +68,7 @@ def test_program(source, variant, folder, tidy):
     program = Program(BUILT / source.stem, folder / "program")
     if not program.wait_ready():
         program.wait_gone()
-        pytest.skip(program.result())
+        pytest.skip(program.lack())
     if variant == "refused":
         refused(program, folder, conf)
     elif variant == "running":

@@ -13,27 +13,12 @@ import threading
 
 import pytest
 
-from lib import host, plugins
-from lib.kfd import Emulator, Workloads
+from lib import host
 from lib.kfd_client import (CHECKPOINT, DEVICE, DOORBELL, GTT, INFO, PAGE, RESTORE, RESUME, UNPAUSE, USERPTR, VRAM, Client, Saved,
                             counter, criu, error_of, fails, in_child, kfd_of, prime)
 from test_fakedev import traced
 
-@pytest.fixture(scope="module", autouse=True)
-def own_mounts():
-    plugins.private_mounts()
-
-
-@pytest.fixture
-def workloads():
-    with Workloads() as workloads:
-        yield workloads
-
-
-@pytest.fixture
-def emulator(folder, tidy, request):
-    with Emulator(folder, **getattr(request, "param", {})) as emulator:
-        yield emulator
+pytestmark = pytest.mark.usefixtures("own_mounts")
 
 
 def test_nodes(emulator):

@@ -13,26 +13,10 @@ import time
 import pytest
 
 from lib import host, plugins
-from lib.kfd import Emulator, Workloads
-from lib.kfd_client import GTT, INFO, PAGE, RESTORE, RESUME, UNPAUSE, USERPTR, VRAM, Client, Saved, counter, criu, error_of, fails, in_child, kfd_of, prime
+from lib.kfd_client import INFO, PAGE, RESTORE, RESUME, UNPAUSE, USERPTR, VRAM, Client, Saved, counter, criu, error_of, fails, in_child, kfd_of, prime
 from test_fakedev import traced
 
-
-@pytest.fixture(scope="module", autouse=True)
-def own_mounts():
-    plugins.private_mounts()
-
-
-@pytest.fixture
-def workloads():
-    with Workloads() as workloads:
-        yield workloads
-
-
-@pytest.fixture
-def emulator(folder, tidy, request):
-    with Emulator(folder, **getattr(request, "param", {})) as emulator:
-        yield emulator
+pytestmark = pytest.mark.usefixtures("own_mounts")
 
 
 class Engine:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -298,15 +297,22 @@ def test_g16_wait(within, how):
     refused(check_waited, within.calls())
     within.verify()
 
+def duration(log):
+    at = [entry.at for entry in log]
+    return max(at) - min(at)
+
+
 @pytest.mark.parametrize("how,said", [
     ("deadlock", "class `recorder."), ("never", "key `never'"), ("get-never", "key `never'"),
 ])
 def test_g16_waiting_that_cannot_end(mixed, how, said):
-    start = time.monotonic()
+    """Said within a second, by the clock of the calls; what a machine takes for the same calls if nobody waits may be more."""
+    mixed.restore()
+    ordinary = duration(mixed.calls(hook="restore_file"))
+    mixed.verify()
     text = mixed.restore(expect=1, wait=how)
-    last = max(e.at for e in mixed.calls(hook="restore_file"))
-    first = min(e.at for e in mixed.calls(hook="restore_file"))
-    assert last - first < 1_000_000 and time.monotonic() - start < 30
+    assert duration(mixed.calls(hook="restore_file")) < max(1_000_000, 10 * ordinary)
+    assert "is not done after" not in text, "nobody waits for a deadline"
     cause = failed(text)[0]
     assert all(f"task {pid} waits for" in cause for pid in mixed.pids) and said in cause, cause
     check_ended_once(mixed.calls())
@@ -475,8 +481,8 @@ def test_g20_end(two):
     check_ended_once(two.calls(), names=())
 
 def test_g20_a_beginning_that_succeeds_too_late(mixed):
-    text = mixed.restore("--plugin-timeout", 1, expect=1, fail="restore_begin:late")
-    assert "plugin recorder: restore_begin: is not done after 1000 ms" in failed(text)[0]
+    text = mixed.restore("--plugin-timeout", plugins.OVERRUN, expect=1, fail="restore_begin:late")
+    assert f"plugin recorder: restore_begin: {plugins.OVERRUN_SAID}" in failed(text)[0]
     check_ended_once(mixed.calls())
 
 def test_g20_a_failing_end_is_no_secret(mixed):
@@ -518,7 +524,7 @@ def some_faults():
 
 @pytest.mark.parametrize("hook,task,kind", list(all_faults() if ALL else some_faults()))
 def test_every_hook_fails(mixed, hook, task, kind):
-    words = ["--plugin-timeout", 1] if kind == "hang" else []
+    words = ["--plugin-timeout", plugins.OVERRUN] if kind == "hang" else []
     in_tool = hook not in IN_TASK
     status = -signal.SIGKILL if kind == "kill" and in_tool else None if kind == "int" else 1
     text = mixed.restore(*words, expect=status, fail=":".join(str(word) for word in (hook, task, kind) if word != ""))

@@ -134,7 +134,7 @@ def block(folder):
     path.write_bytes(b"".join(bytes([i]) * 4096 for i in range(16)))
     done = subprocess.run(["losetup", "--find", "--show", path], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no loop device: {done.stderr.strip()}")
+        pytest.skip(f"this machine gives no loop device: {done.stderr.strip()}")
     yield done.stdout.strip()
     subprocess.run(["losetup", "--detach", done.stdout.strip()], check=True)
 
@@ -323,6 +323,20 @@ def test_defect_2a_06_exit_sees_the_script(start, folder):
     run.verify()
 
 
+@pytest.mark.parametrize("step", ["resume", "go-on"])
+def test_defect_2a_07_exit_though_nobody_could_go_on(start, device, step):
+    """Where giving the threads back fails, the plugins are told all the same and nothing stays paused."""
+    run = start("v02", "recorder", device=device, program="files", words=("b0,a0", "a1,b1"))
+    run.dump("-R", expect=1, env={"CRIU_FAIL_STEP": step})
+    assert [e.ret != 0 for e in run.calls(plugin="v02", hook="exit")] == [True]
+    for opening, closing in (("pause.task", "resume.task"), ("pre_dump.task", "post_dump.task")):
+        opened, closed = ([e.task for e in run.calls(plugin="recorder", hook=hook)] for hook in (opening, closing))
+        assert opened == run.pids and sorted(closed) == sorted(opened), closing
+    host.wait_until(lambda: not any(host.tracer(pid) for pid in run.pids), "nobody is traced")
+    device.assert_good()
+    run.verify()
+
+
 def test_defect_2a_09_failing_resume(start):
     run = start("v02")
     run.dump()
@@ -356,7 +370,7 @@ def test_defect_2a_11_pause_before_anything_is_frozen(mapped, device):
 
 
 def test_defect_2a_12_hanging_call(mapped, device):
-    text = mapped.dump("--plugin-timeout", 1, expect=1, fail="pre_dump.task:1:hang")
+    text = mapped.dump("--plugin-timeout", plugins.OVERRUN, expect=1, fail="pre_dump.task:1:hang")
     assert "pre_dump.task" in failed(text)[0].replace("pre_dump:", "pre_dump.task:") and str(mapped.pids[1]) in failed(text)[0]
     mapped.verify()
     device.assert_good()
@@ -454,11 +468,11 @@ def test_defect_2a_26_crash_of_a_plugin(mapped, device, hook):
 
 @pytest.mark.parametrize("hook,late", [("init", False), ("PAUSE_DEVICES", False), ("CHECKPOINT_DEVICES", False), ("DUMP_EXT_FILE", False),
                                        ("DUMP_DEVICES_LATE", True)])
-@pytest.mark.parametrize("how,said", [("segv", "crashed by signal 11"), ("hang", "is not done after 1000 ms")])
+@pytest.mark.parametrize("how,said", [("segv", "crashed by signal 11"), ("hang", plugins.OVERRUN_SAID)])
 def test_defect_2a_26_v02_alone(start, hook, late, how, said):
     """Calls of this interface are guarded also where no plugin of the contract is loaded."""
     run = start("v02")
-    text = run.dump("--plugin-timeout", 1, expect=1, env={"CRIU_V02_FAIL": f"{hook}={how}"})
+    text = run.dump("--plugin-timeout", plugins.OVERRUN, expect=1, env={"CRIU_V02_FAIL": f"{hook}={how}"})
     assert f"plugin v02: {hook}" in failed(text)[0] and said in failed(text)[0], failed(text)
     assert len(run.calls(hook="exit")) == (hook != "init")
     run.verify()

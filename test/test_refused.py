@@ -247,7 +247,7 @@ def take_keys_away():
 def test_no_protection_keys(images, folder, tidy):
     program = Program(BUILT / "mem-pkey", folder / "program")
     if not program.wait_ready():
-        pytest.skip(program.result())
+        pytest.skip(program.lack())
     pids = host.tree(program.pid)
     images.dump(program.pid)
     for pid in pids:

@@ -22,7 +22,7 @@ def test_written(source, folder, tidy):
     program = Program(BUILT / source.stem, folder / "program")
     if not program.wait_ready():
         program.wait_gone()
-        pytest.skip(program.result())
+        pytest.skip(program.lack())
     images = Images(folder / "images")
     pids = {int(key.split(".")[0]) for key in host.snapshot(program.pid)}
     images.dump(program.pid, *conf.get("options", []), *conf.get("dump-options", []))

@@ -46,7 +46,7 @@ class Emulator:
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
-            pytest.skip("the kernel has no FUSE passthrough")
+            pytest.skip("this kernel has no FUSE passthrough (CONFIG_FUSE_PASSTHROUGH, Linux 6.9)")
         self.forget()
 
     def __exit__(self, *_):

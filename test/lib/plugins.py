@@ -16,6 +16,10 @@ from lib.program import Program
 
 BUILT = TOP / "build/test/plugins"
 
+# --plugin-timeout for a call that hangs, in seconds: the calls before it must not take as long on a machine that has other things to do.
+OVERRUN = 3
+OVERRUN_SAID = f"is not done after {OVERRUN}000 ms"
+
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 1 << 18, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 

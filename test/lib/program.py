@@ -74,6 +74,10 @@ class Program:
         assert self.result() == "ready", f"{self.process.args[0]}: {self.result()} {self.errors()}"
         return True
 
+    def lack(self):
+        """Why it asked to be skipped, as a reason of pytest."""
+        return f"this machine or kernel lacks what {Path(self.process.args[0]).name} needs: {self.result().removeprefix('SKIP').strip(' :')}"
+
     def wait_gone(self):
         """Waits until the root task has been killed by a dump."""
         host.wait_until(lambda: self._reap() is not None, f"pid {self.pid}: end of the task")
