@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, LIMIT, Images, run
+from lib.criu import CRIU, TOP, LIMIT, Images, run
 from lib.plugins import changed, moved, places, refused, without
 from lib.victim import failed
 
@@ -1012,6 +1012,16 @@ def test_plugin_opt_values(family):
                           (("--plugin-opt", "recorder.number=1", "--plugin-opt", "recorder.number=-3"), -3)):
         log = family.log(*given)
         assert plugins.select(log, hook="probe")[0].number == number
+
+
+def test_stats(family):
+    """Time, calls and bytes of each plugin and hook are in the statistics of the run."""
+    log = family.log()
+    done = subprocess.run([TOP / "build/bin/crit", "decode", "-i", family.images.work / "stats-dump"], capture_output=True, check=True).stdout
+    found = {(entry["plugin"], entry["hook"]): entry for entry in json.loads(done)["entries"][0]["plugins"]}
+    n = {hook: len(plugins.select(log, hook=hook, event="enter")) for hook in ("probe", "pause.task", "dump_file", "resume.task")}
+    assert {hook: found["recorder", hook]["calls"] for hook in n} == n
+    assert found["recorder", "dump_file"]["microseconds"] > 0 and found["recorder", "images"]["bytes"] > 0
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1"])

@@ -11,10 +11,13 @@
 #include <string.h>
 
 #include "compel/base/bits.h"
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "engine/stats.h"
 #include "images/lib/image.h"
 #include "images/stats.pb-c.h"
+#include "plugin/plugin.h"
+#include "util/alloc.h"
 #include "util/log.h"
 
 static uint32_t stats_time32(const struct stats *stats, enum stats_time time)
@@ -56,6 +59,25 @@ static void restore_entry_fill(const struct stats *stats, RestoreStatsEntry *ent
 	entry->pages_restored = stats_get(stats, STATS_PAGES_RESTORED);
 }
 
+/* All in one piece, the pointers first. */
+static PluginStatsEntry **plugin_entries(const struct cr *cr, size_t *ret_n)
+{
+	_cleanup_free_ struct plugin_statistic *all = plugins_statistics(cr, ret_n);
+	PluginStatsEntry **list = xcalloc(*ret_n + 1, sizeof(*list) + sizeof(**list));
+	PluginStatsEntry *entries = (PluginStatsEntry *)(list + *ret_n + 1);
+
+	for (size_t i = 0; i < *ret_n; i++) {
+		list[i] = &entries[i];
+		plugin_stats_entry__init(list[i]);
+		list[i]->plugin = (char *)all[i].plugin;
+		list[i]->hook = (char *)all[i].hook;
+		list[i]->calls = all[i].calls;
+		list[i]->microseconds = all[i].microseconds;
+		list[i]->bytes = all[i].bytes;
+	}
+	return list;
+}
+
 int stats_write(struct cr *cr, enum stats_of of)
 {
 	const unsigned int flags = IMAGE_DIR_PARTIAL | IMAGE_DIR_NO_DIGESTS;
@@ -63,8 +85,10 @@ int stats_write(struct cr *cr, enum stats_of of)
 	RestoreStatsEntry restore = RESTORE_STATS_ENTRY__INIT;
 	StatsEntry entry = STATS_ENTRY__INIT;
 	_cleanup_image_dir_ struct image_dir *dir = NULL;
+	_cleanup_free_ PluginStatsEntry **plugins = plugin_entries(cr, &entry.n_plugins);
 	int err;
 
+	entry.plugins = plugins;
 	if (of == STATS_OF_DUMP) {
 		dump_entry_fill(cr->stats, &dump);
 		entry.dump = &dump;

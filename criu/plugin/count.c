@@ -4,6 +4,7 @@
 
 #include "cr.h"
 #include "plugin/priv.h"
+#include "util/alloc.h"
 #include "util/log.h"
 #include "util/report.h"
 
@@ -43,4 +44,31 @@ void plugin_counts_report(struct cr *cr, const struct plugin *plugin)
 		snprintf(name, sizeof(name), "plugin %s images", plugin->decl.name);
 		report_step_add(cr->report, name, 0, plugin->bytes);
 	}
+}
+
+struct plugin_statistic *plugins_statistics(const struct cr *cr, size_t *ret_n)
+{
+	struct plugin_statistic *all = NULL;
+	const struct plugin *plugin;
+	size_t n = 0, capacity = 0;
+
+	*ret_n = 0;
+	if (!cr->plugins)
+		return NULL;
+	plugins_for_each (plugin, cr->plugins) {
+		for (size_t i = 0; i < PLUGIN_HOOKS && plugin->counts[i].hook; i++) {
+			const struct plugin_count *count = &plugin->counts[i];
+
+			all = array_grow(all, &capacity, n + 1, sizeof(*all));
+			all[n++] = (struct plugin_statistic){plugin->decl.name, count->hook,
+							     count->calls, count->microseconds, 0};
+		}
+		if (!plugin->bytes)
+			continue;
+		all = array_grow(all, &capacity, n + 1, sizeof(*all));
+		all[n++] =
+			(struct plugin_statistic){plugin->decl.name, "images", 0, 0, plugin->bytes};
+	}
+	*ret_n = n;
+	return all;
 }

@@ -69,6 +69,14 @@ struct plugin *plugins_find(const struct cr *cr, const char *name);
 const char *plugin_name(const struct plugin *plugin);
 const char *plugin_version(const struct plugin *plugin);
 
+/* What the calls of each hook took so far; with the hook "images", what the plugin put there. */
+struct plugin_statistic {
+	const char *plugin, *hook;
+	uint64_t calls, microseconds, bytes;
+};
+/* NULL: none. The caller's. */
+struct plugin_statistic *plugins_statistics(const struct cr *cr, size_t *ret_n);
+
 /* ---- the tree ---- */
 
 /*
