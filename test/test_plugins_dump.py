@@ -648,11 +648,11 @@ def test_g08_every_hook_failed(family, where):
 
 
 @pytest.mark.parametrize("kind,said", [("error", "fails as it was asked to"), ("segv", "crashed by signal 11"),
-                                       ("hang", "is not done after 1000 ms"), ("badresult", "returned 7")])
+                                       ("hang", plugins.OVERRUN_SAID), ("badresult", "returned 7")])
 @pytest.mark.parametrize("hook", ["probe", "claims"])
 def test_g08_questions_that_fail(family, hook, kind, said):
     """Of those that open nothing."""
-    text = family.dump("--plugin-timeout", "1", expect=1, fail=f"{hook}:{kind}", log_claims="yes")
+    text = family.dump("--plugin-timeout", plugins.OVERRUN, expect=1, fail=f"{hook}:{kind}", log_claims="yes")
     check_refused(text, f"plugin recorder: {hook}", said)
     check_closed([e for e in family.calls() if e.hook != "claims"])
     family.assert_goes_on()
