@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Filling memory from pages files. The unit of work is a few MiB of a file, whole chunks of its
- * digest: populate the memory they go to in one call (a page fault each costs more than the copy),
- * read them there with preadv(2), and check them while they are in the CPU's cache. Bytes of a
- * chunk that are not wanted (the child images have newer ones) are read aside, so that the chunk
+ * digest: populate the memory they go to in large steps (a page fault each costs more than the
+ * copy), read them there with preadv(2), and check them while they are in the CPU's cache. Bytes of
+ * a chunk that are not wanted (the child images have newer ones) are read aside, so that the chunk
  * can be checked. Where a page is still shared with the parent process it is read aside too, and
  * written only if it differs.
  */
@@ -31,7 +31,9 @@
 
 #define JOB_SIZE   (4 * (uint64_t)IMAGE_CHUNK)
 #define BATCH_SIZE (256 * 1024)
-#define MAX_PARTS  (2 * BATCH_SIZE / MEM_PAGE + 1)
+/* By one call; the kernel clears it, and it shall still be in the CPU's cache when it is read. */
+#define POPULATE_SIZE (1024 * 1024)
+#define MAX_PARTS     (2 * BATCH_SIZE / MEM_PAGE + 1)
 /* Shorter pieces are left to page faults: the extra call would cost as much. */
 #define POPULATE_MIN (4 * MEM_PAGE)
 
@@ -128,12 +130,13 @@ static void populate(const struct fill_piece *piece, uint64_t from, uint64_t siz
 		madvise((void *)(uintptr_t)(piece->at + from), size, MADV_POPULATE_WRITE);
 }
 
-static void populate_job(const struct fill_level *level, const struct fill_job *job)
+static void populate_range(const struct fill_level *level, size_t first, uint64_t start,
+			   uint64_t end)
 {
-	for (size_t i = job->first; i < level->n && level->pieces[i].offset < job->end; i++) {
+	for (size_t i = first; i < level->n && level->pieces[i].offset < end; i++) {
 		const struct fill_piece *piece = &level->pieces[i];
-		uint64_t from = MAX(piece->offset, job->start);
-		uint64_t to = MIN(piece->offset + piece->size, job->end);
+		uint64_t from = MAX(piece->offset, start);
+		uint64_t to = MIN(piece->offset + piece->size, end);
 
 		if (from < to)
 			populate(piece, from - piece->offset, to - from);
@@ -264,6 +267,7 @@ static int run_job(void *ctx, size_t index, size_t worker)
 	struct fill *fill = ctx;
 	const struct fill_job *job = &fill->jobs[index];
 	const struct fill_level *level = &fill->levels[job->level];
+	uint64_t populated = job->start;
 	size_t next = job->first;
 	struct batch batch;
 
@@ -271,9 +275,13 @@ static int run_job(void *ctx, size_t index, size_t worker)
 		return -ECANCELED;
 	if (!fill->buffers[worker])
 		fill->buffers[worker] = xmalloc(BATCH_SIZE);
-	populate_job(level, job);
 	for (uint64_t offset = job->start; offset < job->end; offset += batch.size) {
 		int err;
+
+		if (offset >= populated) {
+			populated = MIN(offset + POPULATE_SIZE, job->end);
+			populate_range(level, next, offset, populated);
+		}
 
 		make_batch(level, fill->buffers[worker], &next, offset, job->end, &batch);
 		err = run_batch(fill, level, &batch);
