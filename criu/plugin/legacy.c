@@ -233,8 +233,14 @@ bool legacy_updates_vmas(const struct cr *cr)
 
 static int stage_of(const struct cr *cr)
 {
-	return cr->plugins->operation == CRIU_DUMP ? CR_PLUGIN_STAGE__DUMP
-						   : CR_PLUGIN_STAGE__RESTORE;
+	switch ((int)cr->plugins->operation) {
+	case CRIU_DUMP:
+		return CR_PLUGIN_STAGE__DUMP;
+	case PLUGINS_PRE_DUMP:
+		return CR_PLUGIN_STAGE__PRE_DUMP;
+	default:
+		return CR_PLUGIN_STAGE__RESTORE;
+	}
 }
 
 static int begin(struct cr *cr, struct plugin *plugin)

@@ -35,6 +35,13 @@ enum anchor {
 /* ---- load ---- */
 
 /*
+ * A round of copying memory before a dump, beside the operations of the public header: no device is
+ * dumped in it, so that plugins of the contract take no part. Those of v0.2 hear of it by init()
+ * and exit(), as their stage PRE_DUMP.
+ */
+#define PLUGINS_PRE_DUMP ((enum criu_operation)(1 << 2))
+
+/*
  * Which plugins are to be loaded: all; or, where nothing names any, all but those that say in a
  * note that they are absent here (CRIU_PLUGIN_ABSENT_WITHOUT), unless options are given.
  */
@@ -42,7 +49,7 @@ enum plugins_wanted { PLUGINS_ALL, PLUGINS_PRESENT };
 
 /*
  * Loads the plugins of the directory (--libdir, CRIU_LIBS_DIR, the standard one) into cr->plugins,
- * reads their options, settles the order. operation is CRIU_DUMP or CRIU_RESTORE. 0 or -errno,
+ * reads their options, settles the order. operation is one of the above. 0 or -errno,
  * logged: a directory that was named and is not there, names twice, a cycle of rules, an option
  * that is not one (G1, G3).
  */
