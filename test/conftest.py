@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from lib import criu, host, kfd, plugins  # noqa: E402
 
 def pytest_configure(config):
     host.become_subreaper()
+    # A shell starts what it runs in the background with SIGINT ignored, and so would the tool be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
