@@ -137,7 +137,7 @@ def test_checkpoint_rules(emulator):
         fails(errno.EINVAL, criu, client.kfd, UNPAUSE)
         fails(errno.EINVAL, criu, client.kfd, CHECKPOINT, **saved.args())
         assert {"checkpoint-unpaused", "unpause-unpaused"} == {entry.wrong for entry in emulator.wrong()}
-        fails(errno.ESRCH, criu, client.kfd, RESUME, pid=1)
+        fails(errno.ESRCH, criu, client.kfd, RESUME, pid=emulator.server.pid)
         fails(errno.EINVAL, criu, client.kfd, RESUME, pid=os.getpid())
 
 
