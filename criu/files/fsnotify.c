@@ -47,6 +47,17 @@ static bool leads_to(const char *path, uint32_t sdev, uint64_t ino)
 	return lstat(path, &st) == 0 && st.st_ino == ino && is_on(&st, sdev);
 }
 
+/* The task's root folder, if it is on that filesystem: in a chroot, no mount of the list may be. */
+static int open_root_on(int proc_dir, uint32_t sdev)
+{
+	_cleanup_close_ int fd = openat(proc_dir, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !is_on(&st, sdev))
+		return -1;
+	return TAKE_FD(fd);
+}
+
 /* A descriptor of some mount of the filesystem, which open_by_handle_at(2) wants; -1 if it is
  * mounted nowhere that we can see. */
 static int open_mount(int proc_dir, uint32_t sdev)
@@ -65,7 +76,7 @@ static int open_mount(int proc_dir, uint32_t sdev)
 			fd = open(m->mountpoint, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	}
 	mount_list_release(&mounts);
-	return fd;
+	return fd < 0 ? open_root_on(proc_dir, sdev) : fd;
 }
 
 static int open_by_handle(int proc_dir, uint32_t sdev, const void *bytes, unsigned n, int type)
