@@ -93,7 +93,7 @@ static int pid_ns_check(struct cr *cr, const struct journal *journal, const char
 	log_refuse(cr, -EXDEV, "%s: is of process %d of another pid namespace, left alone", name,
 		   journal->pid);
 	if (member)
-		log_remedy(cr, "run criu recover in there: nsenter -t %d -p -m criu recover",
+		log_remedy(cr, "run criu recover in there: nsenter -t %d -p -m -r criu recover",
 			   member);
 	else
 		log_remedy(cr, "run criu recover in that namespace, or outside of all containers");

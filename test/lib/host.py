@@ -92,8 +92,8 @@ def fds(pid):
 
 
 def guardians(run_dir):
-    """Those that hold a journal of this run directory."""
-    return [pid for pid in pids() if name(pid) == "criu-guardian" and any(link.startswith(f"{run_dir}/") for link in links(pid))]
+    """Those that hold a journal of this run directory. Of a mount namespace that was made in a chroot the links have longer paths."""
+    return [pid for pid in pids() if name(pid) == "criu-guardian" and any(f"{run_dir}/" in link for link in links(pid))]
 
 
 def children(pid):
