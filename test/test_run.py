@@ -394,3 +394,29 @@ def test_without_cpu_image(counter, images):
     assert not (images.folder / "cpuinfo.img").exists()
     images.restore("--cpu-cap=none")
     counter.verify()
+
+
+def test_images_on_tmpfs(images, folder, tidy):
+    """There pages files get huge pages as far as they fill them; where there is no room for all of one, the dump fails as ever."""
+    program = Program(BUILT / "mem-private", folder / "program")
+    assert program.wait_ready()
+    size = 0
+    for mib in (1, 3, 4, 5, 512):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", images.folder], check=True)
+        try:
+            log = images.dump(program.pid, "-R", expect=None)
+            if mib < 512:
+                assert "No space left" in log and not list(images.folder.glob("*.img"))
+                continue
+            pages = images.folder / "pages-1.img"
+            size = pages.stat().st_size
+            assert size > 2 * host.HUGE and pages.stat().st_blocks * 512 == size
+            assert not host.can_have_huge_files() or host.huge_bytes(pages) == size // host.HUGE * host.HUGE
+            host.kill_tree(program.pid)
+            program.wait_gone()
+            program.forget_end()
+            images.restore()
+        finally:
+            subprocess.run(["umount", images.folder], check=True)
+    assert size
+    program.verify()

@@ -4,7 +4,8 @@
  * a few MiB, and any worker takes any part: it reads (page-read.c) into a buffer that stays in the
  * CPU's cache, and writes it, with its checksum, at the offset that follows from the page map. So
  * the order of files is fixed while that of bytes is not, the tool's own memory does not depend on
- * the task's, and page cache is charged to the tool.
+ * the task's, and page cache is charged to the tool. On tmpfs a part gets huge pages first
+ * (huge-file.c).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +43,13 @@ struct source {
 	struct pages_cursor next; /* the part that is taken next begins here */
 	uint64_t end;             /* bytes of its pages file */
 	size_t n_workers;         /* those on it */
+	bool may_be_huge;         /* its pages file */
+};
+
+/* What a worker keeps from one part to the next. */
+struct page_worker {
+	char *buffer;
+	struct huge_window window;
 };
 
 struct page_dump {
@@ -49,8 +57,9 @@ struct page_dump {
 	struct source *sources;
 	size_t n_sources, n_parts;
 	size_t first;         /* source that has parts left */
-	char **buffers;       /* by worker */
 	pthread_mutex_t lock; /* of that, and of each source's img, next and n_workers */
+	struct page_worker *workers;
+	struct huge_files huge_files;
 };
 
 static int image_failed(struct cr *cr, int err)
@@ -119,7 +128,10 @@ static int open_source(struct page_dump *dump, struct source *source)
 		return image_failed(cr, err);
 	/* The descriptor is made here, before several threads ask for it. */
 	err = image_fd(source->img);
-	return err < 0 ? image_failed(cr, err) : page_reader_open(cr, &source->reader);
+	if (err < 0)
+		return image_failed(cr, err);
+	source->may_be_huge = huge_file_is_possible(err);
+	return page_reader_open(cr, &source->reader);
 }
 
 static int close_source(struct cr *cr, struct source *source)
@@ -204,11 +216,16 @@ static int write_pages(struct cr *cr, struct image *img, const char *buffer, uin
 	return err ? log_err(cr, err, "%s: write", image_file_name(img)) : 0;
 }
 
-static int move_pages(struct cr *cr, const struct source *source, struct pages_cursor cursor,
-		      char *buffer)
+static int move_pages(struct page_dump *dump, const struct source *source,
+		      struct pages_cursor cursor, struct page_worker *worker)
 {
 	uint64_t end = MIN(cursor.offset + PART_SIZE, source->end);
 	struct page_window window = {0};
+	struct cr *cr = dump->cr;
+
+	if (source->may_be_huge)
+		huge_file_prepare(&dump->huge_files, &worker->window, image_fd(source->img),
+				  cursor.offset, end);
 
 	while (cursor.offset < end) {
 		struct pages_piece pieces[PAGE_MAX_PIECES];
@@ -219,9 +236,9 @@ static int move_pages(struct cr *cr, const struct source *source, struct pages_c
 
 		if (plan_is_cancelled(cr))
 			return -ECANCELED;
-		err = page_reader_read(cr, &source->reader, &window, buffer, pieces, n);
+		err = page_reader_read(cr, &source->reader, &window, worker->buffer, pieces, n);
 		if (!err)
-			err = write_pages(cr, source->img, buffer, size, offset);
+			err = write_pages(cr, source->img, worker->buffer, size, offset);
 		if (err)
 			return err;
 		progress_add(cr, size);
@@ -230,17 +247,18 @@ static int move_pages(struct cr *cr, const struct source *source, struct pages_c
 }
 
 /* Which part that is follows from who asks when, not from the index. */
-static int move_part(void *ctx, size_t index, size_t worker)
+static int move_part(void *ctx, size_t index, size_t worker_index)
 {
 	struct page_dump *dump = ctx;
+	struct page_worker *worker = &dump->workers[worker_index];
 	struct pages_cursor from;
 	struct source *source;
 	int err = take_part(dump, &source, &from);
 
-	if (!dump->buffers[worker])
-		dump->buffers[worker] = xmalloc(PAGE_BUFFER_SIZE);
+	if (!worker->buffer)
+		worker->buffer = xmalloc(PAGE_BUFFER_SIZE);
 	if (!err)
-		err = move_pages(dump->cr, source, from, dump->buffers[worker]);
+		err = move_pages(dump, source, from, worker);
 	return err ? err : finish_part(dump, source);
 }
 
@@ -341,14 +359,16 @@ int mem_dump_pages(struct cr *cr)
 	size_t n_workers = pool_size(cr->pool);
 	int err;
 
-	dump.buffers = xcalloc(n_workers, sizeof(*dump.buffers));
+	dump.workers = xcalloc(n_workers, sizeof(*dump.workers));
 	err = dump_all(&dump);
 
 	for (size_t i = 0; i < dump.n_sources; i++)
 		(void)close_source(cr, &dump.sources[i]);
-	for (size_t i = 0; i < n_workers; i++)
-		free(dump.buffers[i]);
-	free(dump.buffers);
+	for (size_t i = 0; i < n_workers; i++) {
+		huge_window_release(&dump.workers[i].window);
+		free(dump.workers[i].buffer);
+	}
+	free(dump.workers);
 	free(dump.sources);
 	return err;
 }

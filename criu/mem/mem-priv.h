@@ -148,6 +148,33 @@ bool uprobes_may_be_in(const struct cr *cr, const struct vma *vma);
 void uprobes_add_pages(struct cr *cr, struct task *task, const struct vma *vma, uint64_t start,
 		       uint64_t end, uint32_t flags);
 
+/* --- huge-file.c: huge pages for pages files on tmpfs, dump --- */
+
+/* One for all workers; zeroed: nothing tried yet. */
+struct huge_files {
+	bool is_off; /* no more; atomic */
+};
+
+/* Address space of one worker; zeroed: none yet. */
+struct huge_window {
+	char *start;
+	size_t size;
+};
+
+/* Is the file on tmpfs? */
+bool huge_file_is_possible(int fd);
+
+/*
+ * Gives the file huge pages for what lies between offset and end, as far as it is whole huge pages;
+ * nobody has written there yet, and the caller is about to. It becomes as long as is needed for
+ * that, and holds zeroes there. Fails silently: then the file gets small pages as it is written,
+ * and where huge ones cannot be had, or not soon, nothing more is tried.
+ */
+void huge_file_prepare(struct huge_files *files, struct huge_window *window, int fd,
+		       uint64_t offset, uint64_t end);
+
+void huge_window_release(struct huge_window *window);
+
 /* --- objects.c (and objects.h): shared memory --- */
 
 void mem_objects_free(struct mem_objects *objects);

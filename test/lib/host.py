@@ -278,3 +278,55 @@ def own_mounts(*options):
     """unshare(1) with a mount namespace from which nothing gets out. Without a root mount there is none that could be taken out of the
     propagation; what is mounted on has to be, and --mount-proc does that."""
     return ["unshare", "--mount", *([] if has_root_mount() else ["--propagation", "unchanged"]), *options]
+
+
+MADV_COLLAPSE = 25
+HUGE = 2 << 20
+
+
+class _Mapping:
+    """A file, mapped where huge pages can be."""
+
+    def __init__(self, fd, size):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.mmap.restype = ctypes.c_void_p
+        self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        self.size = size
+        room = self.libc.mmap(None, size + HUGE, 0, 0x22, -1, 0)
+        self.address = (room + HUGE - 1) // HUGE * HUGE
+        self.room = ctypes.c_void_p(room), ctypes.c_size_t(size + HUGE)
+        assert self.libc.mmap(self.address, size, 3, 0x11, fd, 0) == self.address, os.strerror(ctypes.get_errno())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.libc.munmap(*self.room)
+
+    def collapse(self):
+        return self.libc.madvise(ctypes.c_void_p(self.address), ctypes.c_size_t(self.size), MADV_COLLAPSE) == 0
+
+    def huge_bytes(self):
+        for at in range(self.address, self.address + self.size, 4096):
+            ctypes.c_char.from_address(at).value  # pylint: disable=expression-not-assigned
+        smaps = read("/proc/self/smaps")
+        found = re.search(f"^{self.address:x}-.*?^ShmemPmdMapped: *([0-9]+) kB", smaps, re.M | re.S)
+        return int(found[1]) << 10
+
+
+def can_have_huge_files():
+    """Does this kernel make huge pages of what is in a file on tmpfs, when asked to?"""
+    fd = os.memfd_create("probe")
+    try:
+        os.truncate(fd, HUGE)
+        os.pwrite(fd, b"x", 0)
+        with _Mapping(fd, HUGE) as mapping:
+            return mapping.collapse()
+    finally:
+        os.close(fd)
+
+
+def huge_bytes(path):
+    """How much of a file on tmpfs is in huge pages."""
+    with open(path, "r+b") as file, _Mapping(file.fileno(), os.stat(path).st_size) as mapping:
+        return mapping.huge_bytes()

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Huge pages for files on tmpfs (mem/huge-file.c): whole ones only, and silence where there are
+ * none to be had. A memory file is one on tmpfs. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mem/mem-priv.h"
+
+#define MIB  (1ull << 20)
+#define HUGE (2 * MIB)
+
+/* KiB of the first size bytes of a file that are in huge pages. */
+static unsigned long huge_kib(int fd, size_t size)
+{
+	char *room = mmap(NULL, size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = (char *)(((uintptr_t)room + HUGE - 1) / HUGE * HUGE), line[256];
+	unsigned long kib = 0, start, end;
+	bool is_it = false;
+	FILE *smaps;
+
+	assert_ptr_equal(mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0), at);
+	for (size_t i = 0; i < size; i += 4096)
+		(void)*(volatile char *)(at + i);
+	smaps = fopen("/proc/self/smaps", "r");
+	assert_non_null(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			is_it = start == (uintptr_t)at;
+		else if (is_it)
+			(void)sscanf(line, "ShmemPmdMapped: %lu", &kib);
+	}
+	fclose(smaps);
+	munmap(room, size + HUGE);
+	return kib;
+}
+
+/* By this kernel, here and now. */
+static bool can_be_huge(void)
+{
+	struct huge_files files = {0};
+	struct huge_window window = {0};
+	int fd = memfd_create("probe", 0);
+	unsigned long kib;
+
+	huge_file_prepare(&files, &window, fd, 0, HUGE);
+	kib = huge_kib(fd, HUGE);
+	huge_window_release(&window);
+	close(fd);
+	return kib != 0;
+}
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_size;
+}
+
+static void check_bytes(int fd, off_t from, off_t to, char wanted)
+{
+	char buffer[4096];
+
+	for (; from < to; from += (off_t)sizeof(buffer)) {
+		assert_int_equal(pread(fd, buffer, sizeof(buffer), from), sizeof(buffer));
+		for (size_t i = 0; i < sizeof(buffer); i++)
+			assert_int_equal(buffer[i], wanted);
+	}
+}
+
+static void test_whole_huge_pages(void **state)
+{
+	struct huge_files files = {0};
+	struct huge_window window = {0};
+	int fd = memfd_create("whole", 0);
+	char *data = malloc(8 * MIB);
+
+	if (!can_be_huge())
+		skip();
+	memset(data, 'x', 8 * MIB);
+	huge_file_prepare(&files, &window, fd, 0, 4 * MIB);
+	assert_int_equal(huge_kib(fd, 4 * MIB), 4096);
+	huge_file_prepare(&files, &window, fd, 4 * MIB, 8 * MIB);
+	assert_false(files.is_off);
+	check_bytes(fd, 4 * MIB, 4 * MIB + 4096, 0);
+	assert_int_equal(pwrite(fd, data, 8 * MIB, 0), 8 * MIB);
+	assert_int_equal(size_of(fd), 8 * MIB);
+	assert_int_equal(huge_kib(fd, 8 * MIB), 8192);
+	check_bytes(fd, 0, 8 * MIB, 'x');
+	free(data);
+	huge_window_release(&window);
+	close(fd);
+}
+
+/* What is before and behind them stays as it is, the length of the file included. */
+static void test_nothing_else(void **state)
+{
+	struct huge_files files = {0};
+	struct huge_window window = {0};
+	int fd = memfd_create("parts", 0);
+
+	huge_file_prepare(&files, &window, fd, 0, HUGE - 1);
+	huge_file_prepare(&files, &window, fd, 4096, 2 * HUGE - 4096);
+	assert_int_equal(size_of(fd), 0);
+	assert_false(files.is_off);
+	huge_file_prepare(&files, &window, fd, 4096, 2 * HUGE + 4096);
+	assert_true(size_of(fd) > (off_t)HUGE && size_of(fd) <= (off_t)(2 * HUGE));
+	check_bytes(fd, 0, 4096, 0);
+	huge_window_release(&window);
+	close(fd);
+}
+
+static void test_refusal_is_remembered(void **state)
+{
+	struct huge_files files = {0};
+	struct huge_window window = {0};
+	int sealed = memfd_create("sealed", MFD_ALLOW_SEALING), fd = memfd_create("file", 0);
+
+	assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_GROW), 0);
+	huge_file_prepare(&files, &window, sealed, 0, HUGE);
+	assert_true(files.is_off);
+	huge_file_prepare(&files, &window, fd, 0, HUGE);
+	assert_int_equal(size_of(fd), 0);
+	huge_window_release(&window);
+	close(sealed);
+	close(fd);
+}
+
+static void test_only_on_tmpfs(void **state)
+{
+	int memory = memfd_create("file", 0), other = open("/proc/self/status", O_RDONLY);
+
+	assert_true(huge_file_is_possible(memory));
+	assert_false(huge_file_is_possible(other));
+	assert_false(huge_file_is_possible(-1));
+	close(memory);
+	close(other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole_huge_pages),
+		cmocka_unit_test(test_nothing_else),
+		cmocka_unit_test(test_refusal_is_remembered),
+		cmocka_unit_test(test_only_on_tmpfs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
