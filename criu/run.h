@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 struct cr;
+struct stat;
 
 /*
  * Cancellation: SIGINT, SIGTERM and SIGHUP set a flag that all processes and threads of the run
@@ -62,6 +63,8 @@ void progress_add(struct cr *cr, uint64_t amount);
 
 /* Unlink dirfd/name, be it a file or an empty directory. */
 int undo_add_remove(struct cr *cr, int dirfd, const char *name);
+/* Unlink dirfd/name if by then it is a link to this file. */
+int undo_add_remove_link(struct cr *cr, int dirfd, const char *name, const struct stat *st);
 /*
  * An image directory that is being written: as long as it has no inventory.img, remove those of its
  * images that came to be after this call.

@@ -107,8 +107,12 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 
 		if (strcmp(fault->name, name) != 0)
 			continue;
-		if (fault->mode == die)
+		if (fault->mode == die) {
 			kill(cr->run->owner, SIGKILL);
+			/* A task that is restored does not get any further. */
+			for (;;)
+				pause();
+		}
 		if (fault->mode == FAULT_SIGNAL && fail == FAULT_BEFORE)
 			kill(cr->run->owner, SIGTERM);
 		if (fault->mode == FAULT_STOP && fail == FAULT_BEFORE)

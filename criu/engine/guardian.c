@@ -531,6 +531,15 @@ int undo_add_remove(struct cr *cr, int dirfd, const char *name)
 	return undo_add_in_dir(cr, "remove", dirfd, name, NULL);
 }
 
+int undo_add_remove_link(struct cr *cr, int dirfd, const char *name, const struct stat *st)
+{
+	char inode[48];
+
+	snprintf(inode, sizeof(inode), "%llu:%llu", (unsigned long long)st->st_dev,
+		 (unsigned long long)st->st_ino);
+	return undo_add_in_dir(cr, "remove-link", dirfd, name, inode);
+}
+
 int undo_add_images(struct cr *cr, int dirfd)
 {
 	return undo_add_in_dir(cr, "images", dirfd, NULL, NULL);

@@ -292,7 +292,8 @@ static const struct step restore_steps[] = {
 };
 
 /* Within stages, in the tasks' processes. */
-static const char *const restore_points[] = {"task-fork", "task-files", "task-memory", NULL};
+static const char *const restore_points[] = {"task-fork", "task-files", "task-name", "task-memory",
+					     NULL};
 
 static const struct plan restore_plan = {
 	.name = "restore",

@@ -115,6 +115,25 @@ static int undo_remove(const struct undo_context *context, const char *const *fi
 	return unlinkat(dir, fields[2], AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* Fields: path, dev:ino, name, dev:ino of the file. */
+static int undo_remove_link(const struct undo_context *context, const char *const *fields)
+{
+	_cleanup_close_ int dir = dir_open(context, fields);
+	unsigned long long dev, ino;
+	struct stat st;
+
+	if (sscanf(fields[3], "%llu:%llu", &dev, &ino) != 2)
+		return -EBADMSG;
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	if (fstatat(dir, fields[2], &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	/* Somebody else's by now, or then already. */
+	if (st.st_dev != dev || st.st_ino != ino)
+		return 0;
+	return unlinkat(dir, fields[2], 0) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
 /* A name that the image library writes: an image, the inventory before it gets its name, the link
  * to the parent. */
 static bool is_image_name(const char *name)
@@ -401,7 +420,7 @@ static const struct undo_kind kinds[] = {
 	{"remove", 3, undo_remove, false}, {"images", 2, undo_images, false},
 	{"write", 4, undo_write, false},   {"signal", 3, undo_signal, false},
 	{"umount", 2, undo_umount, false}, {"kill-tree", 2, undo_kill_tree, true},
-	{"plugin", 3, undo_plugin, false},
+	{"plugin", 3, undo_plugin, false}, {"remove-link", 4, undo_remove_link, false},
 };
 
 static const struct undo_kind *kind_find(const char *name)

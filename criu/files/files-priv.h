@@ -105,7 +105,8 @@ struct reg_file {
 	struct reg_file
 		*linked; /* lies under the name of this file, which goes away after the restore */
 	pid_t dead_pid;  /* below /proc of a task that is gone: its pid; else 0 */
-	int undo_id;     /* dump: of the temporary link that this is */
+	int undo_id;     /* dump: of the temporary link that this is; restore: of the name that it
+			    has while it is opened */
 	bool is_external;
 	bool is_device;   /* dump: mapped, and a plugin's */
 	bool need_not_be; /* restore: its kind makes the name (a slave end in /dev/pts) */
@@ -142,6 +143,10 @@ int remap_load(struct cr *cr);
 /* In the coordinator: a task for each pid whose files below /proc are open, until files_finish().
  */
 int remap_start_dead(struct cr *cr);
+/* Of removed files, should the restore be cut short in one of the moments in which they have their
+ * names: in the coordinator, when their temporary names are there, and before these go. */
+int remap_guard_names(struct cr *cr);
+void remap_forget_names(struct cr *cr);
 
 /* --- fs.c, inherit.c, old.c, load.c --- */
 
@@ -193,6 +198,8 @@ int ghost_dump_all(struct cr *cr);
 int ghost_load(struct cr *cr, uint32_t id, const char *name, struct ghost **ret);
 /* In the coordinator: creates all ghosts next to their names. */
 int ghost_create_all(struct cr *cr);
+/* The name it has meanwhile, or NULL. */
+const char *ghost_temporary(const struct ghost *ghost);
 /* In a task: opens the ghost under name, as it was opened. */
 int ghost_open(struct cr *cr, struct ghost *ghost, const char *name, uint32_t flags, int *ret_fd);
 /* In the coordinator: takes their temporary names away. */

@@ -17,12 +17,12 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "cr.h"
-#include "run.h"
-#include "options.h"
 #include "compel/base/cleanup.h"
+#include "cr.h"
 #include "files/files-priv.h"
 #include "images/lib/image.h"
+#include "options.h"
+#include "run.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/extents.h"
@@ -427,6 +427,11 @@ int ghost_create_all(struct cr *cr)
 	return 0;
 }
 
+const char *ghost_temporary(const struct ghost *ghost)
+{
+	return ghost->temporary;
+}
+
 static void lock(struct futex *f)
 {
 	while (__atomic_exchange_n(&f->word, 1, __ATOMIC_ACQUIRE))
@@ -448,8 +453,10 @@ int open_under_name(struct cr *cr, const char *temporary, const char *name, uint
 	lock(names);
 	/* Where something else has the old name now, only what /proc shows differs. */
 	is_linked = linkat(AT_FDCWD, temporary, AT_FDCWD, name, 0) == 0;
-	fd = open(is_linked ? name : temporary, flags | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
+	if (is_linked)
+		err = fault_hit(cr, "task-name");
+	fd = err ? -1 : open(is_linked ? name : temporary, flags | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 && !err)
 		err = log_err(cr, -errno, "%s: open the removed file with flags %#o", name, flags);
 	if (is_linked)
 		unlink(name);

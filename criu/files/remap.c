@@ -307,6 +307,49 @@ int remap_load(struct cr *cr)
 	return err < 0 ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
 }
 
+/* What the file lies under while tasks are restored, or NULL. */
+static const char *temporary_name(const struct reg_file *reg)
+{
+	return reg->linked ? reg->linked->name : reg->ghost ? ghost_temporary(reg->ghost) : NULL;
+}
+
+int remap_guard_names(struct cr *cr)
+{
+	struct hash guarded = {};
+	struct file *file;
+	int err = 0;
+
+	list_for_each_entry (file, &cr->files->all, all) {
+		struct reg_file *reg = (struct reg_file *)file;
+		const char *temporary = file->kind == &file_kind_reg ? temporary_name(reg) : NULL;
+		struct stat st;
+
+		/* A name that is taken will not be had. */
+		if (!temporary || faccessat(AT_FDCWD, reg->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+		    lstat(temporary, &st) < 0 ||
+		    hash_put(&guarded, hash_pair(hash_str(temporary), hash_str(reg->name)), reg))
+			continue;
+		reg->undo_id = undo_add_remove_link(cr, AT_FDCWD, reg->name, &st);
+		err = reg->undo_id < 0 ? reg->undo_id : 0;
+		if (err)
+			break;
+	}
+	hash_release(&guarded);
+	return err;
+}
+
+void remap_forget_names(struct cr *cr)
+{
+	struct file *file;
+
+	list_for_each_entry (file, &cr->files->all, all) {
+		struct reg_file *reg = (struct reg_file *)file;
+
+		if (file->kind == &file_kind_reg && reg->undo_id > 0)
+			undo_forget(cr, reg->undo_id);
+	}
+}
+
 int remap_start_dead(struct cr *cr)
 {
 	struct hash started = {};

@@ -61,6 +61,8 @@ int files_prepare(struct cr *cr)
 	}
 	err = ghost_create_all(cr);
 	if (!err)
+		err = remap_guard_names(cr);
+	if (!err)
 		err = remap_start_dead(cr);
 	list_for_each_entry (file, &files->all, all) {
 		if (!err && file->kind->prepare)
@@ -104,8 +106,10 @@ static void end_helpers(struct files *files)
 
 int files_finish(struct cr *cr)
 {
-	int err = ghost_remove_all(cr);
+	int err;
 
+	remap_forget_names(cr);
+	err = ghost_remove_all(cr);
 	end_helpers(cr->files);
 	return err;
 }
