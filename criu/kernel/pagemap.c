@@ -162,6 +162,11 @@ bool pagemap_knows(const struct pagemap *pagemap, uint64_t categories)
 	return (categories & ~pagemap->known) == 0;
 }
 
+bool pagemap_skips_gaps(const struct pagemap *pagemap)
+{
+	return pagemap->has_scan;
+}
+
 /*
  * What is not known counts as "is not so": a zero page is then saved as data, which is right if
  * wasteful. To ask for pages that are so makes no sense then, and is refused.

@@ -59,6 +59,8 @@ void pagemap_free(struct pagemap *pagemap);
 /* Can it report these categories? Entries know present, swapped, file, soft-dirty; zero pages are
  * not told apart from others there. */
 bool pagemap_knows(const struct pagemap *pagemap, uint64_t categories);
+/* Does what is not mapped cost nothing to scan? Of entries each is read. */
+bool pagemap_skips_gaps(const struct pagemap *pagemap);
 
 /*
  * Calls emit for each region of [start, end) (page aligned) that matches, in order, whatever

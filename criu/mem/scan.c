@@ -3,7 +3,8 @@
  * Dump, second part: which pages of a task have to be saved. Private memory that is present or
  * swapped out, is no zero page and, in a file mapping, was copied on write; the vDSO and rings of
  * AIO whole; nothing of shared memory (objects.c), clock data and droppable memory. Neighbouring
- * private mappings are asked for in one go: a task may have tens of thousands. Guard regions
+ * private mappings are asked for in one go: a task may have tens of thousands; across the gaps
+ * between them only where the kernel passes over those by itself. Guard regions
  * (MADV_GUARD_INSTALL) are found on the same way.
  */
 #include <errno.h>
@@ -85,6 +86,13 @@ static bool is_scanned(const struct vma *vma)
 	return !is_saved_whole(vma) && (vma_has_private_pages(vma) || vma->facts->flags & VMA_GU);
 }
 
+/* Are i and the mapping behind it scanned in one go? */
+static bool goes_on(const struct mm *mm, unsigned int i, const struct pagemap *pagemap)
+{
+	return i + 1 < mm->n_vmas && is_scanned(&mm->vmas[i + 1]) &&
+	       (pagemap_skips_gaps(pagemap) || mm->vmas[i + 1].start == mm->vmas[i].end);
+}
+
 static int scan_with(struct cr *cr, struct task *task, const struct pagemap *pagemap)
 {
 	const struct page_query query = query_for(pagemap);
@@ -100,7 +108,7 @@ static int scan_with(struct cr *cr, struct task *task, const struct pagemap *pag
 			pages_add(&mm->dump->pages, vma->start, vma->end, flags_of_pages(vma));
 		if (!is_scanned(vma))
 			continue;
-		while (last + 1 < mm->n_vmas && is_scanned(&mm->vmas[last + 1]))
+		while (goes_on(mm, last, pagemap))
 			last++;
 		scan.at = i;
 		err = pagemap_scan(pagemap, vma->start, mm->vmas[last].end, &query, add_region,
