@@ -411,7 +411,8 @@ def test_images_on_tmpfs(images, folder, tidy):
             pages = images.folder / "pages-1.img"
             size = pages.stat().st_size
             assert size > 2 * host.HUGE and pages.stat().st_blocks * 512 == size
-            assert not host.can_have_huge_files() or host.huge_bytes(pages) == size // host.HUGE * host.HUGE
+            # All of it, unless making them takes long.
+            assert not host.can_have_huge_files() or host.huge_bytes(pages) >= host.HUGE
             host.kill_tree(program.pid)
             program.wait_gone()
             program.forget_end()

@@ -28,8 +28,9 @@
 
 /* Of the page tables' second level; where it is larger, the kernel refuses. */
 #define HUGE (2ull << 20)
-/* By one call. Clearing 4 MiB takes a fraction of a millisecond; searching a fragmented memory for
- * huge pages takes longer than they gain. */
+/* By one call. Clearing 4 MiB takes a fraction of a millisecond. Searching a fragmented memory for
+ * huge pages takes longer than they gain, and so may the kernel's wait for all CPUs, for a moment
+ * each, where they are busy with real-time tasks. */
 #define TOO_LONG_US 20000
 
 bool huge_file_is_possible(int fd)

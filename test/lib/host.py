@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a test may leave behind on the host, and what a process looks like from outside."""
 
+import array
 import ctypes
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -281,6 +283,7 @@ def own_mounts(*options):
 
 
 MADV_COLLAPSE = 25
+KPF_THP = 22
 HUGE = 2 << 20
 
 
@@ -309,9 +312,11 @@ class _Mapping:
     def huge_bytes(self):
         for at in range(self.address, self.address + self.size, 4096):
             ctypes.c_char.from_address(at).value  # pylint: disable=expression-not-assigned
-        smaps = read("/proc/self/smaps")
-        found = re.search(f"^{self.address:x}-.*?^ShmemPmdMapped: *([0-9]+) kB", smaps, re.M | re.S)
-        return int(found[1]) << 10
+        with open("/proc/self/pagemap", "rb", 0) as pagemap, open("/proc/kpageflags", "rb", 0) as kpageflags:
+            entries = array.array("Q", os.pread(pagemap.fileno(), self.size // 4096 * 8, self.address // 4096 * 8))
+            numbers = [entry & (1 << 55) - 1 for entry in entries if entry >> 63]
+            flags = [int.from_bytes(os.pread(kpageflags.fileno(), 8, number * 8), sys.byteorder) for number in numbers]
+        return 4096 * sum(flag >> KPF_THP & 1 for flag in flags)
 
 
 def can_have_huge_files():
