@@ -410,6 +410,11 @@ static int journal_show(struct cr *cr, struct guardian *guardian)
 	return err < 0 ? log_err(cr, err, "undo journal: name %s", guardian->name) : 0;
 }
 
+int guardian_show(struct cr *cr)
+{
+	return is_guarded(cr) ? journal_show(cr, cr->guardian) : 0;
+}
+
 int undo_add(struct cr *cr, const char *kind, const char *const *fields, size_t n_fields)
 {
 	struct guardian *guardian = cr->guardian;

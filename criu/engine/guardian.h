@@ -30,6 +30,13 @@ void guardian_undo(struct cr *cr);
 int guardian_check(struct cr *cr);
 
 /*
+ * Gives the journal its name now, before tasks are forked that may be the first to add a record:
+ * one that names it while it dies with the tool would do so behind the guardian's back. 0 or
+ * -errno, logged.
+ */
+int guardian_show(struct cr *cr);
+
+/*
  * In a forked child that becomes something else (a restored task): closes this process's copies of
  * the guardian's descriptors; undo_add_*() do nothing in it from then on.
  */

@@ -92,8 +92,10 @@ static int fork_root(struct cr *cr)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL}, old;
 	sigset_t all, mask;
-	int err;
+	int err = guardian_show(cr);
 
+	if (err)
+		return err;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &mask);
 	sigaction(SIGCHLD, &standard, &old);
