@@ -87,16 +87,14 @@ int seed_fork(struct cr *cr, const struct seed *seed)
 			 (is_sibling ? CLONE_PARENT : 0),
 		.parent_tid = (uintptr_t)seed_pid_slot(cr, seed),
 		.exit_signal = is_sibling ? 0 : SIGCHLD,
-		.set_tid = (uintptr_t)&seed->pid,
-		.set_tid_size = 1,
 	};
-	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid_t pid = task_clone(cr, seed->pid, &args);
 
 	if (pid == 0)
 		process_run(cr, seed);
-	if (pid < 0 && errno == EEXIST)
-		return log_refuse(cr, -EEXIST, "pid %d: was taken in the meantime", seed->pid);
-	return pid < 0 ? log_err(cr, -errno, "pid %d: fork", seed->pid) : 0;
+	if (pid < 0 && pid != -EEXIST)
+		return log_err(cr, pid, "pid %d: fork", seed->pid);
+	return pid < 0 ? pid : 0;
 }
 
 /* ---- stage: fork ---- */

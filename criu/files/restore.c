@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,21 +72,19 @@ int files_prepare(struct cr *cr)
 
 pid_t files_start_helper(struct cr *cr, pid_t pid)
 {
-	struct clone_args args = {
-		.exit_signal = SIGCHLD,
-		.set_tid = pid ? (uintptr_t)&pid : 0,
-		.set_tid_size = pid ? 1 : 0,
-	};
+	struct clone_args args = {.exit_signal = SIGCHLD};
 	struct files *files = cr->files;
-	pid_t got = syscall(SYS_clone3, &args, sizeof(args));
+	pid_t got = task_clone(cr, pid, &args);
 	int err;
 
 	if (got == 0) {
 		for (;;)
 			pause();
 	}
+	if (got < 0 && got != -EEXIST)
+		return log_err(cr, got, "pid %d: stand in for a task that is gone", pid);
 	if (got < 0)
-		return log_err(cr, -errno, "pid %d: stand in for a task that is gone", pid);
+		return got;
 	files->helpers = array_grow(files->helpers, &files->helpers_capacity, files->n_helpers + 1,
 				    sizeof(*files->helpers));
 	files->helpers[files->n_helpers++] = got;

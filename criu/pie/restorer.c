@@ -11,8 +11,10 @@
  */
 #include "pie/restorer.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <time.h>
 
 #include "compel/pie/entry.h"
 #include "compel/pie/string.h"
@@ -23,6 +25,9 @@
 #else
 #error "no clone-thread.h for this architecture"
 #endif
+
+/* A millisecond each. */
+#define CLONE_TRIES 2000
 
 #define THREAD_FLAGS \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
@@ -102,6 +107,21 @@ static void thread_run(void *arg)
 	hold();
 }
 
+/* The number of a thread that has gone comes free a moment after anybody could have seen it; one
+ * that somebody has was refused before. */
+static long create_thread(struct restorer *r, struct clone_args *ca)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+	long ret;
+
+	for (int tries = 0;; tries++) {
+		ret = clone_thread(ca, thread_run, r);
+		if (ret != -EEXIST || tries == CLONE_TRIES)
+			return ret;
+		sys(nanosleep, &pause, 0);
+	}
+}
+
 static void create_threads(struct restorer *leader)
 {
 	struct task_args *args = leader->args;
@@ -117,8 +137,7 @@ static void create_threads(struct restorer *leader)
 		ca.stack = top - args->stack_size;
 		ca.stack_size = args->stack_size - 64;
 		ca.set_tid = (uint64_t)&r->thread->tid;
-		must(leader, STEP_CLONE_THREAD, clone_thread(&ca, thread_run, r),
-		     (uint64_t)r->thread->tid);
+		must(leader, STEP_CLONE_THREAD, create_thread(r, &ca), (uint64_t)r->thread->tid);
 	}
 }
 

@@ -3,14 +3,17 @@
  * Numbers of processes and threads. Each is asked for by clone3(2) with set_tid, which fails where
  * it is taken; that it is free is looked at before anything is forked, so that the message can say
  * who has it and nothing need be undone. A number that somebody takes in the meantime still fails
- * the fork.
+ * the fork; one that nobody has comes free in a moment, as the kernel gives it back last of all
+ * when a task goes.
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cr.h"
@@ -27,6 +30,8 @@
 /* As CRIU does it: low numbers are those of long-lived services. */
 #define HELPER_PID_MIN 301
 #define LOOK_MS        10
+#define CLONE_TRIES    2000
+#define CLONE_PAUSE_US 1000
 #define SIGKILL_BIT    (UINT64_C(1) << (SIGKILL - 1))
 
 #ifndef PF_EXITING
@@ -123,6 +128,23 @@ static bool stays_taken(struct cr *cr, pid_t tid)
 		usleep(LOOK_MS * 1000);
 	}
 	return false;
+}
+
+pid_t task_clone(struct cr *cr, pid_t pid, struct clone_args *args)
+{
+	long ret;
+
+	args->set_tid = pid ? (uintptr_t)&pid : 0;
+	args->set_tid_size = pid ? 1 : 0;
+	for (int tries = 0;; tries++) {
+		ret = syscall(SYS_clone3, args, sizeof(*args));
+		if (ret >= 0 || errno != EEXIST || tries == CLONE_TRIES || stays_taken(cr, pid))
+			break;
+		usleep(CLONE_PAUSE_US);
+	}
+	if (ret < 0 && errno == EEXIST)
+		return log_refuse(cr, -EEXIST, "pid %d: was taken in the meantime", pid);
+	return ret < 0 ? -errno : (pid_t)ret;
 }
 
 static int refuse_taken(struct cr *cr, pid_t tid)

@@ -14,6 +14,7 @@
 
 #include "compel/base/list.h"
 
+struct clone_args;
 struct cr;
 struct task;
 
@@ -79,6 +80,13 @@ struct task *tree_find_host(const struct tree *tree, pid_t host_pid);
  */
 int task_proc_fd(const struct task *task);
 int task_pidfd(const struct task *task);
+
+/*
+ * Restore: clone3(2), for a process with that number (0: any); args need not say it. Waits for a
+ * number that is coming free. Returns 0 in the child, else its pid or -errno; only -EEXIST is
+ * logged.
+ */
+pid_t task_clone(struct cr *cr, pid_t pid, struct clone_args *args);
 
 /*
  * Of a live task whose threads we trace: has somebody killed it since? False also for one that is
