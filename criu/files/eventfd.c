@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * eventfd: a 64-bit counter behind an anonymous inode. Saved: the counter and whether it counts as
- * a semaphore (from fdinfo); flags and owner are the engine's. Not saved: who sleeps on it. Needs:
- * nothing. Tests: test/cr/eventfd-*.c
+ * a semaphore (from fdinfo; Linux before 6.5 does not tell); flags and owner are the engine's. Not
+ * saved: who sleeps on it. Needs: nothing. Tests: test/cr/eventfd-*.c
  */
 #include <errno.h>
 #include <string.h>

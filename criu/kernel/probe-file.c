@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -99,6 +100,13 @@ int probe_fdinfo_epoll(void)
 	if (ep < 0 || target < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, target, &event) < 0)
 		return -errno;
 	return fdinfo_lists(ep, FDINFO_EPOLL_TARGET);
+}
+
+int probe_fdinfo_eventfd_semaphore(void)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_SEMAPHORE | EFD_CLOEXEC);
+
+	return fdinfo_says(fd < 0 ? -errno : fd, FDINFO_SEMAPHORE);
 }
 
 int probe_map_files(void)

@@ -84,6 +84,9 @@ int unix_diag_read(struct unix_list *ret)
 	nl_socket_free(socket);
 	if (err < 0) {
 		unix_list_release(ret);
+		/* The kernel's answer where nothing lists such sockets. */
+		if (err == -NLE_OBJ_NOTFOUND)
+			return -ENOENT;
 		return err == -NLE_NOMEM ? -ENOMEM : err == -NLE_PERM ? -EPERM : -EIO;
 	}
 	if (ret->n)

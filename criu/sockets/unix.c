@@ -107,8 +107,13 @@ static int unix_collect(struct cr *cr, struct file *file)
 	if (!cr->files->unix_sockets) {
 		cr->files->unix_sockets = xcalloc(1, sizeof(*cr->files->unix_sockets));
 		err = unix_diag_read(cr->files->unix_sockets);
-		if (err)
-			return log_err(cr, err, "unix sockets: list them (sock_diag)");
+		if (err) {
+			log_err(cr, err, "unix sockets: list them (sock_diag)");
+			if (err == -ENOENT)
+				log_remedy(cr,
+					   "load the kernel module unix_diag (CONFIG_UNIX_DIAG)");
+			return err;
+		}
 	}
 	sk->ino = file->facts.st.st_ino;
 	facts = unix_list_find(cr->files->unix_sockets, sk->ino);

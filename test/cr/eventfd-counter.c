@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* eventfds: a counter that needs all 64 bits, one that counts as a semaphore, flags, and one
- * description behind two descriptors. */
+/* eventfds: a counter that needs all 64 bits, flags, and one description behind two descriptors. */
 #include "crtest.h"
 
 #include <stdint.h>
@@ -19,13 +18,12 @@ static void expect(const char *what, int fd, uint64_t was)
 int main(int argc, char **argv)
 {
 	uint64_t big = 0xfedcba9876543210;
-	int fd, plain, semaphore, twin;
+	int fd, plain, twin;
 
 	crtest_begin(argc, argv);
 	fd = crtest_must(eventfd(0, EFD_CLOEXEC));
 	crtest_must(write(fd, &big, sizeof(big)));
 	plain = crtest_must(eventfd(7, EFD_NONBLOCK));
-	semaphore = crtest_must(eventfd(2, EFD_SEMAPHORE | EFD_NONBLOCK));
 	twin = crtest_must(dup(plain));
 
 	crtest_wait();
@@ -33,8 +31,6 @@ int main(int argc, char **argv)
 	expect("big counter", fd, big);
 	expect("plain counter", twin, 7);
 	crtest_true(read(plain, &big, sizeof(big)) < 0 && errno == EAGAIN);
-	expect("semaphore", semaphore, 1);
-	expect("semaphore again", semaphore, 1);
 	crtest_equal("close-on-exec", fcntl(fd, F_GETFD), FD_CLOEXEC);
 	crtest_equal("flags", fcntl(plain, F_GETFL), O_RDWR | O_NONBLOCK);
 	return crtest_end();
