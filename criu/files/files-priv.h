@@ -35,6 +35,7 @@ struct files {
 	} images[FILES_MAX_IMAGES];
 	size_t n_images;
 	struct unix_list *unix_sockets; /* dump: those of the namespace, once a socket was met */
+	struct hash unix_by_ino;        /* inode number -> first unix socket of it; both sides */
 	struct ttys *ttys;              /* tty/tty.h; both sides */
 	struct ghosts *ghosts;          /* ghost.c; both sides */
 	bool *has_external;             /* those of --external that were met; NULL: none */
@@ -43,7 +44,10 @@ struct files {
 	struct hash fs; /* pid -> FsEntry */
 	struct FileLockEntry **locks;
 	size_t n_locks, locks_capacity;
-	struct hash queues;      /* queues.c: first entry of each pipe and socket that has one */
+	struct hash queues;       /* queues.c: first entry of each pipe and socket that has one */
+	struct hash pipe_masters; /* pipe-data.c: kind and pipe_id -> end that makes the pipe */
+	bool has_pipe_masters;
+	struct hash fresh_unix;  /* unix.c: type + 1 -> options that new sockets of it have */
 	struct hash inherited;   /* hash of the key -> struct inherited */
 	struct inherited *given; /* as many as the option was given */
 	pid_t *helpers;
@@ -222,6 +226,10 @@ int open_under_name(struct cr *cr, const char *temporary, const char *name, uint
  * padded): number of words, 0 if it has none, or -errno. The caller frees *ret.
  */
 int build_id_read(int fd, uint32_t **ret);
+
+/* --- sockets/unix.c --- */
+
+void unix_free_fresh(struct files *files);
 
 /* --- fown.c --- */
 

@@ -140,6 +140,9 @@ void files_free(struct cr *cr)
 	hash_release(&files->links);
 	hash_release(&files->mapped_memfds);
 	hash_release(&files->inherited);
+	hash_release(&files->unix_by_ino);
+	hash_release(&files->pipe_masters);
+	unix_free_fresh(files);
 	free_messages(&files->fs);
 	free_messages(&files->queues);
 	kcmp_ids_free(files->kcmp);

@@ -88,24 +88,39 @@ int pipe_dump_data(struct cr *cr, struct pipe_end *end, int image_kind)
 	return err ? log_refuse(cr, err, "%s", image_last_error(cr->images)) : 0;
 }
 
-void pipe_link(struct cr *cr, struct pipe_end *end)
+static uint64_t master_key(const struct pipe_end *end)
 {
-	struct pipe_end *master = NULL;
+	return (uint64_t)(end->file.kind == &file_kind_fifo) << 32 | end->pipe_id;
+}
+
+/* All at once, for there may be very many. Ends that nobody has a descriptor of are never made. */
+static void find_masters(struct files *files)
+{
 	struct file *file;
 
-	list_for_each_entry (file, &cr->files->all, all) {
-		struct pipe_end *other = (struct pipe_end *)file;
+	list_for_each_entry (file, &files->all, all) {
+		struct pipe_end *end = (struct pipe_end *)file, *master;
 
-		/* Ends that nobody has a descriptor of are never made. */
-		if (file->kind != end->file.kind || other->pipe_id != end->pipe_id ||
+		if ((file->kind != &file_kind_pipe && file->kind != &file_kind_fifo) ||
 		    list_is_empty(&file->holders))
 			continue;
 		/* The ends that pipe(2) gave lack O_LARGEFILE, which open(2) always sets: one of
 		 * them makes the pipe. */
-		if (!master || (!other->regf_id && (master->file.flags & O_LARGEFILE_BIT) &&
+		master = hash_get(&files->pipe_masters, master_key(end));
+		if (!master || (!end->regf_id && (master->file.flags & O_LARGEFILE_BIT) &&
 				!(file->flags & O_LARGEFILE_BIT)))
-			master = other;
+			hash_put(&files->pipe_masters, master_key(end), end);
 	}
+	files->has_pipe_masters = true;
+}
+
+void pipe_link(struct cr *cr, struct pipe_end *end)
+{
+	struct pipe_end *master;
+
+	if (!cr->files->has_pipe_masters)
+		find_masters(cr->files);
+	master = hash_get(&cr->files->pipe_masters, master_key(end));
 	end->master = master ? master : end;
 	if (end->master != end)
 		file_add_need(&end->file, &end->master->file);

@@ -8,6 +8,8 @@
 /* The kernel's bit; the C library has 0 for O_LARGEFILE where files are large anyway. */
 #define O_LARGEFILE_BIT 0100000
 
+extern const struct file_kind file_kind_pipe, file_kind_fifo;
+
 /* One end of a pipe or fifo. A kind embeds it first. */
 struct pipe_end {
 	struct file file;

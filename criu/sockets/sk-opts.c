@@ -193,18 +193,26 @@ static int set_int(struct cr *cr, const struct file *file, int fd, int name, int
 	return set(cr, file, fd, name, &value, sizeof(value));
 }
 
-static int restore_flags(struct cr *cr, const struct file *file, const SkOptsEntry *opts, int fd)
+/* The value, if the message has it. */
+static bool get_value(const SkOptsEntry *opts, const struct flag_option *o, int *ret)
+{
+	const char *base = (const char *)opts;
+
+	if (!*(const protobuf_c_boolean *)(base + o->has))
+		return false;
+	*ret = o->is_word ? (int)*(const uint32_t *)(base + o->value)
+			  : *(const protobuf_c_boolean *)(base + o->value);
+	return true;
+}
+
+static int restore_flags(struct cr *cr, const struct file *file, const SkOptsEntry *opts,
+			 const SkOptsEntry *fresh, int fd)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(flag_options); i++) {
 		const struct flag_option *o = &flag_options[i];
-		const char *base = (const char *)opts;
 		int value, now, err;
 
-		if (!*(const protobuf_c_boolean *)(base + o->has))
-			continue;
-		value = o->is_word ? (int)*(const uint32_t *)(base + o->value)
-				   : *(const protobuf_c_boolean *)(base + o->value);
-		if (get_int(fd, o->name, &now) == 0 && now == value)
+		if (!get_value(opts, o, &value) || (get_value(fresh, o, &now) && now == value))
 			continue;
 		err = set_int(cr, file, fd, o->name, value);
 		if (err)
@@ -213,18 +221,21 @@ static int restore_flags(struct cr *cr, const struct file *file, const SkOptsEnt
 	return 0;
 }
 
-static int restore_sizes(struct cr *cr, const struct file *file, const SkOptsEntry *opts, int fd)
+static int restore_sizes(struct cr *cr, const struct file *file, const SkOptsEntry *opts,
+			 const SkOptsEntry *fresh, int fd)
 {
 	struct timeval snd = {opts->so_snd_tmo_sec, opts->so_snd_tmo_usec};
 	struct timeval rcv = {opts->so_rcv_tmo_sec, opts->so_rcv_tmo_usec};
-	int now, err = 0;
+	bool is_sized = opts->so_sndbuf != fresh->so_sndbuf || opts->so_rcvbuf != fresh->so_rcvbuf;
+	int err = 0;
 
-	if (get_int(fd, SO_SNDBUF, &now) < 0 || now != (int)opts->so_sndbuf)
+	if (opts->so_sndbuf != fresh->so_sndbuf)
 		err = set_int(cr, file, fd, SO_SNDBUFFORCE, opts->so_sndbuf / 2);
-	if (!err && (get_int(fd, SO_RCVBUF, &now) < 0 || now != (int)opts->so_rcvbuf))
+	if (!err && opts->so_rcvbuf != fresh->so_rcvbuf)
 		err = set_int(cr, file, fd, SO_RCVBUFFORCE, opts->so_rcvbuf / 2);
 	/* Setting a size locks it; whether it was locked is a flag of its own. */
-	if (!err && opts->has_so_buf_lock)
+	if (!err && opts->has_so_buf_lock &&
+	    (is_sized || !fresh->has_so_buf_lock || opts->so_buf_lock != fresh->so_buf_lock))
 		err = set_int(cr, file, fd, SO_BUF_LOCK, opts->so_buf_lock);
 	if (!err && (snd.tv_sec || snd.tv_usec))
 		err = set(cr, file, fd, SO_SNDTIMEO, &snd, sizeof(snd));
@@ -233,13 +244,14 @@ static int restore_sizes(struct cr *cr, const struct file *file, const SkOptsEnt
 	return err;
 }
 
-int sk_opts_restore(struct cr *cr, const struct file *file, const SkOptsEntry *opts, int fd)
+int sk_opts_restore(struct cr *cr, const struct file *file, const SkOptsEntry *opts,
+		    const SkOptsEntry *fresh, int fd)
 {
 	int err;
 
-	err = restore_sizes(cr, file, opts, fd);
+	err = restore_sizes(cr, file, opts, fresh, fd);
 	if (!err)
-		err = restore_flags(cr, file, opts, fd);
+		err = restore_flags(cr, file, opts, fresh, fd);
 	if (!err && opts->has_so_linger) {
 		struct linger linger = {1, opts->so_linger};
 

@@ -10,7 +10,8 @@ struct SkOptsEntry;
 /* Dump: reads the options of the socket behind fd. The caller frees *ret with sk_opts_free(). */
 int sk_opts_collect(struct cr *cr, const struct file *file, int fd, struct SkOptsEntry **ret);
 void sk_opts_free(struct SkOptsEntry *opts);
-/* Restore: sets them. */
-int sk_opts_restore(struct cr *cr, const struct file *file, const struct SkOptsEntry *opts, int fd);
+/* Restore: sets those that differ from fresh, which are the options that fd has as it was made. */
+int sk_opts_restore(struct cr *cr, const struct file *file, const struct SkOptsEntry *opts,
+		    const struct SkOptsEntry *fresh, int fd);
 
 #endif

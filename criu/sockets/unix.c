@@ -33,12 +33,15 @@ enum { STATE_ESTABLISHED = 1, STATE_CLOSE = 7 };
 
 static struct unix_socket *find_socket(struct cr *cr, uint32_t ino)
 {
-	struct file *file;
+	return hash_get(&cr->files->unix_by_ino, ino);
+}
 
-	list_for_each_entry (file, &cr->files->all, all)
-		if (file->kind == &file_kind_unix && ((struct unix_socket *)file)->ino == ino)
-			return (struct unix_socket *)file;
-	return NULL;
+/* The first of an inode number counts. */
+static void set_ino(struct cr *cr, struct unix_socket *sk, uint32_t ino)
+{
+	sk->ino = ino;
+	if (!find_socket(cr, ino))
+		hash_put(&cr->files->unix_by_ino, ino, sk);
 }
 
 /*
@@ -115,7 +118,7 @@ static int unix_collect(struct cr *cr, struct file *file)
 			return err;
 		}
 	}
-	sk->ino = file->facts.st.st_ino;
+	set_ino(cr, sk, file->facts.st.st_ino);
 	facts = unix_list_find(cr->files->unix_sockets, sk->ino);
 	if (!facts)
 		return refuse(cr, file, "a unix socket of another network namespace");
@@ -165,7 +168,7 @@ static int unix_load(struct cr *cr, struct file *file)
 				  file->id);
 	file->flags = e->flags;
 	file->fown = xmemdup(e->fown, sizeof(*e->fown));
-	sk->ino = e->ino;
+	set_ino(cr, sk, e->ino);
 	return 0;
 }
 
@@ -189,15 +192,44 @@ static int unix_link(struct cr *cr, struct file *file)
 	return 0;
 }
 
-static int finish_socket(struct cr *cr, struct file *file, int fd)
+/*
+ * Sets the options of a socket that was just made. What such a one has depends on the system, but
+ * is the same for all of a type: it is read once, not for each of what may be thousands.
+ */
+static int set_options(struct cr *cr, const struct file *file, int fd)
 {
 	const UnixSkEntry *e = file->entry->usk;
-	int err = sk_opts_restore(cr, file, e->opts, fd);
+	SkOptsEntry *fresh = hash_get(&cr->files->fresh_unix, (uint64_t)e->type + 1);
+	int err;
+
+	if (!fresh) {
+		err = sk_opts_collect(cr, file, fd, &fresh);
+		if (err) {
+			sk_opts_free(fresh);
+			return err;
+		}
+		hash_put(&cr->files->fresh_unix, (uint64_t)e->type + 1, fresh);
+	}
+	return sk_opts_restore(cr, file, e->opts, fresh, fd);
+}
+
+void unix_free_fresh(struct files *files)
+{
+	SkOptsEntry *opts;
+
+	for (size_t pos = 0; (opts = hash_next(&files->fresh_unix, &pos, NULL));)
+		sk_opts_free(opts);
+	hash_release(&files->fresh_unix);
+}
+
+static int shut_down(struct cr *cr, const struct file *file, int fd)
+{
+	const UnixSkEntry *e = file->entry->usk;
 
 	/* The numbers of shutdown(2) are one less. */
-	if (!err && e->has_shutdown && e->shutdown && shutdown(fd, e->shutdown - 1) < 0)
-		err = log_err(cr, -errno, "unix socket %#x: shut it down", file->id);
-	return err;
+	if (e->has_shutdown && e->shutdown && shutdown(fd, e->shutdown - 1) < 0)
+		return log_err(cr, -errno, "unix socket %#x: shut it down", file->id);
+	return 0;
 }
 
 /* Both queues are filled while both ends are open and nothing is shut. */
@@ -212,17 +244,17 @@ static int make_pair(struct cr *cr, struct file *file, int *ret_fd)
 		return log_err(cr, -errno, "unix socket %#x: make the pair", file->id);
 	fd = ends[0];
 	other = ends[1];
-	err = sk_opts_restore(cr, file, e->opts, fd);
+	err = set_options(cr, file, fd);
 	if (!err && sk->peer)
-		err = sk_opts_restore(cr, &sk->peer->file, sk->peer->file.entry->usk->opts, other);
+		err = set_options(cr, &sk->peer->file, other);
 	if (!err)
 		err = sk_queue_send(cr, file, e->type, other);
 	if (!err && sk->peer)
 		err = sk_queue_send(cr, &sk->peer->file, e->type, fd);
 	if (!err && sk->peer)
-		err = finish_socket(cr, &sk->peer->file, other);
+		err = shut_down(cr, &sk->peer->file, other);
 	if (!err)
-		err = finish_socket(cr, file, fd);
+		err = shut_down(cr, file, fd);
 	if (!err && sk->peer)
 		err = file_keep_extra(cr, file, TAKE_FD(other));
 	if (!err)
@@ -246,7 +278,9 @@ static int unix_restore(struct cr *cr, struct task *task, struct file *file, int
 	fd = socket(AF_UNIX, e->type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return log_err(cr, -errno, "unix socket %#x: create", file->id);
-	err = finish_socket(cr, file, fd);
+	err = set_options(cr, file, fd);
+	if (!err)
+		err = shut_down(cr, file, fd);
 	if (!err)
 		*ret_fd = TAKE_FD(fd);
 	return err;
