@@ -6,11 +6,14 @@
  */
 #include "crtest.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -177,6 +180,31 @@ static void wake(uint32_t *at)
 	syscall(SYS_futex, at, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+/* Is every thread but this one in a system call that it waits in? /proc/PID/task/TID/syscall says
+ * "running" of one that is not, and the number of the call of the others. */
+static bool are_all_asleep(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	size_t n = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[300], text[32] = "";
+		int fd;
+
+		if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", entry->d_name);
+		fd = open(path, O_RDONLY);
+		if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && isdigit(text[0]))
+			n++;
+		close(fd);
+	}
+	if (dir)
+		closedir(dir);
+	return n == N_CALLS;
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[N_CALLS];
@@ -195,8 +223,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < N_CALLS; i++)
 		if (pthread_create(&threads[i], NULL, calls[i], NULL))
 			crtest_broken("pthread_create");
-	/* All asleep, or about to be: what is not yet is in user mode, and that is fine as well. */
-	crtest_sleep_ms(50);
+	while (!are_all_asleep())
+		crtest_sleep_ms(10);
 	crtest_wait();
 
 	is_over = 1;
