@@ -44,9 +44,12 @@ void plan_reset_signals(void);
 
 /*
  * Fault injection: a point that CRIU_FAIL_STEP can name. The plan lists the names of its points
- * (struct plan, points). Returns 0, or, where this point is to fail, a logged -errno.
+ * (struct plan, points). Returns 0, or, where this point is to fail, a logged -errno; not at all
+ * where the tool is to be killed.
  */
 int fault_hit(struct cr *cr, const char *name);
+/* The same for a process that outlives the tool: it goes on when the tool is killed. */
+int fault_hit_outliving(struct cr *cr, const char *name);
 
 /* Progress of the step that runs, in units of the caller's choice (bytes of memory mostly). Any
  * thread or process. */

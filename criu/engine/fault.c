@@ -100,7 +100,8 @@ int fault_parse(struct cr *cr, const struct plan *plan)
 	return err;
 }
 
-static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enum fault_mode die)
+static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enum fault_mode die,
+		      bool outlives)
 {
 	for (size_t i = 0; i < cr->run->n_faults; i++) {
 		const struct fault *fault = &cr->run->faults[i];
@@ -110,7 +111,7 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 		if (fault->mode == die) {
 			kill(cr->run->owner, SIGKILL);
 			/* A task that is restored does not get any further. */
-			for (;;)
+			while (!outlives)
 				pause();
 		}
 		if (fault->mode == FAULT_SIGNAL && fail == FAULT_BEFORE)
@@ -125,13 +126,20 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 
 int fault_step(struct cr *cr, const char *name, bool is_after)
 {
-	return is_after ? fault_find(cr, name, FAULT_AFTER, FAULT_KILL_AFTER)
-			: fault_find(cr, name, FAULT_BEFORE, FAULT_KILL);
+	return is_after ? fault_find(cr, name, FAULT_AFTER, FAULT_KILL_AFTER, false)
+			: fault_find(cr, name, FAULT_BEFORE, FAULT_KILL, false);
 }
 
 int fault_hit(struct cr *cr, const char *name)
 {
 	if (!cr->run || !cr->run->n_faults)
 		return 0;
-	return fault_find(cr, name, FAULT_BEFORE, FAULT_KILL);
+	return fault_find(cr, name, FAULT_BEFORE, FAULT_KILL, false);
+}
+
+int fault_hit_outliving(struct cr *cr, const char *name)
+{
+	if (!cr->run || !cr->run->n_faults)
+		return 0;
+	return fault_find(cr, name, FAULT_BEFORE, FAULT_KILL, true);
 }

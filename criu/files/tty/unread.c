@@ -154,7 +154,7 @@ static int take_and_put(struct cr *cr, int fd, int other, bool is_master, struct
 	if (!is_master && tcsetattr(fd, TCSANOW, &raw) < 0)
 		return -errno;
 	err = take(fd, ret);
-	(void)fault_hit(cr, "task-tty");
+	(void)fault_hit_outliving(cr, "task-tty");
 	if (ret->n)
 		put = tty_put_unread(fd, other, is_master, &saved, ret->bytes, ret->n);
 	else if (!is_master && tcsetattr(fd, TCSANOW, &saved) < 0)
