@@ -26,6 +26,8 @@ struct stat;
 /* True once a signal asked this run to stop; long loops look at it (one load) and return
  * -ECANCELED, unlogged. */
 bool plan_is_cancelled(const struct cr *cr);
+/* The same for a wait of the tool with signals blocked, where it costs a system call. */
+bool plan_is_cancelled_blocked(const struct cr *cr);
 
 /*
  * Waits until fd has one of events (POLLIN …), for timeout_ms at most (-1: for ever); shows

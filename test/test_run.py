@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What dump and restore do around the tree: log, pidfile, report, action scripts, how the tree goes on, who is its parent."""
 
-import contextlib
 import json
 import os
 import resource
@@ -270,60 +269,6 @@ def test_statistics_that_cannot_be_written(counter, images):
     log = images.restore()
     assert "Warn" in log and "stats-restore" in log
     counter.verify()
-
-
-@pytest.fixture
-def freezer(folder):
-    """A group of the freezer of cgroup v1: what is killed in it ends only when it is thawed."""
-    top = folder / "freezer"
-    top.mkdir()
-    if subprocess.run(["mount", "-t", "cgroup", "-o", "freezer", "none", top], capture_output=True, check=False).returncode:
-        pytest.skip("this kernel has no freezer of cgroup v1 to mount")
-    group = top / f"criu-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        yield group
-        (group / "freezer.state").write_text("THAWED")
-        host.wait_until(lambda: not (group / "cgroup.procs").read_text(), "end of all in the group")
-        group.rmdir()
-    finally:
-        subprocess.run(["umount", top], check=True)
-
-
-@contextlib.contextmanager
-def restore_beside_ending(counter, images, freezer):
-    """A restore that waits for the pid of a task which was killed and does not end; yields the tool and its log."""
-    images.dump(counter.pid, "-R")
-    (freezer / "cgroup.procs").write_text(str(counter.pid))
-    (freezer / "freezer.state").write_text("FROZEN")
-    host.wait_until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n", "the freezer")
-    os.kill(counter.pid, signal.SIGKILL)
-    log = images.work / "early.log"
-    command = [CRIU, "restore", "-d", "-D", images.folder, "-W", images.work, "-v4", "-o", log.name]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as tool:
-        host.wait_until(lambda: log.exists() and f"pid {counter.pid}: is ending" in log.read_text() or tool.poll() is not None,
-                        "restore waits for the pid")
-        assert tool.poll() is None, log.read_text()
-        yield tool, log
-
-
-def test_pid_of_a_task_that_is_ending(counter, images, freezer):
-    """A tree that was killed a moment ago, which the kernel still takes apart, is waited for."""
-    with restore_beside_ending(counter, images, freezer) as (tool, log):
-        (freezer / "freezer.state").write_text("THAWED")
-        counter.wait_gone()
-        counter.forget_end()
-        assert tool.wait() == 0, log.read_text()
-    counter.verify()
-
-
-def test_pid_of_a_task_that_does_not_end(counter, images, freezer):
-    """One need not wait for it."""
-    with restore_beside_ending(counter, images, freezer) as (tool, log):
-        tool.send_signal(signal.SIGINT)
-        assert tool.wait() == 1 and f"pid {counter.pid}: is taken" in log.read_text()
-    (freezer / "freezer.state").write_text("THAWED")
-    counter.wait_gone()
 
 
 def test_odd_names(folder, tidy):

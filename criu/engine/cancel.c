@@ -114,6 +114,22 @@ bool plan_is_cancelled(const struct cr *cr)
 	return run && !run->is_deaf && __atomic_load_n(&run->signal, __ATOMIC_ACQUIRE);
 }
 
+bool plan_is_cancelled_blocked(const struct cr *cr)
+{
+	const struct run *run = cr->run;
+	sigset_t pending;
+
+	if (plan_is_cancelled(cr))
+		return true;
+	if (!run || run->is_deaf || getpid() != run->owner || sigpending(&pending) < 0)
+		return false;
+	/* Our handler takes it up when it is let through. */
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (run->old[i].sa_handler != SIG_IGN && sigismember(&pending, signals[i]))
+			return true;
+	return false;
+}
+
 int plan_cancel_fd(const struct cr *cr)
 {
 	return cr->run && !cr->run->is_deaf ? cr->run->cancel_fd : -1;

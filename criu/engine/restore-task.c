@@ -88,12 +88,10 @@ int seed_fork(struct cr *cr, const struct seed *seed)
 		.parent_tid = (uintptr_t)seed_pid_slot(cr, seed),
 		.exit_signal = is_sibling ? 0 : SIGCHLD,
 	};
-	pid_t pid = task_clone(cr, seed->pid, &args);
+	pid_t pid = task_clone(cr, "fork", seed->pid, &args);
 
 	if (pid == 0)
 		process_run(cr, seed);
-	if (pid < 0 && pid != -EEXIST)
-		return log_err(cr, pid, "pid %d: fork", seed->pid);
 	return pid < 0 ? pid : 0;
 }
 

@@ -74,15 +74,13 @@ pid_t files_start_helper(struct cr *cr, pid_t pid)
 {
 	struct clone_args args = {.exit_signal = SIGCHLD};
 	struct files *files = cr->files;
-	pid_t got = task_clone(cr, pid, &args);
+	pid_t got = task_clone(cr, "stand in for a task that is gone", pid, &args);
 	int err;
 
 	if (got == 0) {
 		for (;;)
 			pause();
 	}
-	if (got < 0 && got != -EEXIST)
-		return log_err(cr, got, "pid %d: stand in for a task that is gone", pid);
 	if (got < 0)
 		return got;
 	files->helpers = array_grow(files->helpers, &files->helpers_capacity, files->n_helpers + 1,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Numbers of processes and threads. Each is asked for by clone3(2) with set_tid, which fails where
- * it is taken; that it is free is looked at before anything is forked, so that the message can say
- * who has it and nothing need be undone. A number that somebody takes in the meantime still fails
- * the fork; one that nobody has comes free in a moment, as the kernel gives it back last of all
- * when a task goes.
+ * it is taken: by a task, or as the number of a process group or session that somebody is in still,
+ * its leader gone. That it is free is looked at before anything is forked, so that the message can
+ * say who has it and nothing need be undone. A number that somebody takes in the meantime still
+ * fails the fork; one that nobody has comes free in a moment, as the kernel gives it back last of
+ * all when a task goes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -39,7 +40,7 @@
 #define PF_EXITING 0x00000004
 #endif
 
-static bool is_taken(pid_t pid)
+static bool is_task(pid_t pid)
 {
 	/* Finds threads as well, whose /proc folder cannot be listed but opened. */
 	return kill(pid, 0) == 0 || errno != ESRCH;
@@ -114,40 +115,52 @@ static enum ending how_ended(pid_t pid)
  */
 static const int max_looks[] = {[NOT_ENDING] = 5, [IS_ENDING] = 6000, [IS_ZOMBIE] = 300};
 
-static bool stays_taken(struct cr *cr, pid_t tid)
+static pid_t find_task(pid_t number)
+{
+	return is_task(number) ? number : 0;
+}
+
+/* A process in the group or session of that number; 0 where nobody is. */
+static pid_t find_member(pid_t number)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t n = 0;
+
+	if (proc_read_processes(&pids, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (getpgid(pids[i]) == number || getsid(pids[i]) == number)
+			return pids[i];
+	return 0;
+}
+
+static pid_t find_holder(pid_t number)
+{
+	return is_task(number) ? number : find_member(number);
+}
+
+/* Returns 0 when nobody has it (any more), the pid of who holds on to it, or -ECANCELED, unlogged.
+ */
+static pid_t stays_taken(struct cr *cr, pid_t number, pid_t (*find)(pid_t number))
 {
 	int looks[IS_ZOMBIE + 1] = {0};
+	pid_t holder;
 
-	while (is_taken(tid)) {
-		enum ending ending = how_ended(tid);
+	while ((holder = find(number))) {
+		enum ending ending = how_ended(holder);
 
+		if (plan_is_cancelled_blocked(cr))
+			return -ECANCELED;
 		if (ending == IS_ENDING && !looks[IS_ENDING])
-			log_info(cr, "pid %d: is ending, which is waited for", tid);
-		if (++looks[ending] > max_looks[ending] || plan_is_cancelled(cr))
-			return true;
+			log_info(cr, "pid %d: is ending, which is waited for", holder);
+		if (++looks[ending] > max_looks[ending])
+			return holder;
 		usleep(LOOK_MS * 1000);
 	}
-	return false;
+	return 0;
 }
 
-pid_t task_clone(struct cr *cr, pid_t pid, struct clone_args *args)
-{
-	long ret;
-
-	args->set_tid = pid ? (uintptr_t)&pid : 0;
-	args->set_tid_size = pid ? 1 : 0;
-	for (int tries = 0;; tries++) {
-		ret = syscall(SYS_clone3, args, sizeof(*args));
-		if (ret >= 0 || errno != EEXIST || tries == CLONE_TRIES || stays_taken(cr, pid))
-			break;
-		usleep(CLONE_PAUSE_US);
-	}
-	if (ret < 0 && errno == EEXIST)
-		return log_refuse(cr, -EEXIST, "pid %d: was taken in the meantime", pid);
-	return ret < 0 ? -errno : (pid_t)ret;
-}
-
-static int refuse_taken(struct cr *cr, pid_t tid)
+static int refuse_taken(struct cr *cr, pid_t number, pid_t holder)
 {
 	static const char *const words[] = {
 		[NOT_ENDING] = "runs here",
@@ -157,15 +170,44 @@ static int refuse_taken(struct cr *cr, pid_t tid)
 	char path[32], comm[32] = "";
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
+	snprintf(path, sizeof(path), "/proc/%d/comm", holder);
 	n = fd_read_file_into(-1, path, comm, sizeof(comm));
 	if (n > 0 && comm[n - 1] == '\n')
 		comm[n - 1] = 0;
-	log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which %s", tid, n > 0 ? comm : "a process",
-		   words[how_ended(tid)]);
+	if (!holder)
+		log_refuse(cr, -EEXIST, "pid %d: is taken, by nobody that /proc shows", number);
+	else if (holder == number)
+		log_refuse(cr, -EEXIST, "pid %d: is taken by %s, which %s", number,
+			   n > 0 ? comm : "a process", words[how_ended(holder)]);
+	else
+		log_refuse(cr, -EEXIST,
+			   "pid %d: is taken as the group or session of %s (pid %d), which %s",
+			   number, n > 0 ? comm : "a process", holder, words[how_ended(holder)]);
 	log_remedy(cr, "restore when that process is gone, or in a new pid namespace: "
 		       "unshare --pid --fork --mount-proc criu restore");
 	return -EEXIST;
+}
+
+pid_t task_clone(struct cr *cr, const char *what, pid_t pid, struct clone_args *args)
+{
+	args->set_tid = pid ? (uintptr_t)&pid : 0;
+	args->set_tid_size = pid ? 1 : 0;
+	for (int tries = 0;; tries++) {
+		long ret = syscall(SYS_clone3, args, sizeof(*args));
+		int err = ret < 0 ? -errno : 0;
+		pid_t holder;
+
+		if (!err)
+			return (pid_t)ret;
+		if (err != -EEXIST)
+			return log_err(cr, err, "pid %d: %s", pid, what);
+		holder = stays_taken(cr, pid, find_holder);
+		if (holder < 0)
+			return holder;
+		if (holder || tries == CLONE_TRIES)
+			return refuse_taken(cr, pid, holder);
+		usleep(CLONE_PAUSE_US);
+	}
 }
 
 static int read_pid_max(struct cr *cr, long *ret)
@@ -179,31 +221,66 @@ static int read_pid_max(struct cr *cr, long *ret)
 	return 0;
 }
 
+/* The numbers of process groups and sessions that somebody is in. */
+static int find_groups(struct cr *cr, struct hash *ret)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t n = 0;
+	int err = proc_read_processes(&pids, &n);
+
+	if (err < 0)
+		return log_err(cr, err, "/proc: list processes");
+	for (size_t i = 0; i < n; i++) {
+		const pid_t numbers[] = {getpgid(pids[i]), getsid(pids[i])};
+
+		for (size_t k = 0; k < ARRAY_SIZE(numbers); k++)
+			if (numbers[k] > 0)
+				hash_put(ret, (uint64_t)numbers[k], ret);
+	}
+	return 0;
+}
+
+static int check_free(struct cr *cr, pid_t number, pid_t (*find)(pid_t number))
+{
+	pid_t holder = stays_taken(cr, number, find);
+
+	return holder > 0 ? refuse_taken(cr, number, holder) : holder;
+}
+
 int pids_check(struct cr *cr)
 {
+	struct hash groups = {0};
 	struct task *task;
 	struct thread *thread;
 	long pid_max;
 	int err = read_pid_max(cr, &pid_max);
 
-	if (err)
-		return err;
 	tree_for_each_task (task, cr->tree) {
 		task_for_each_thread (thread, task) {
-			if (thread->tid >= pid_max)
-				return log_refuse(cr, -ERANGE,
-						  "pid %d: is above kernel.pid_max (%ld)",
-						  thread->tid, pid_max);
-			if (stays_taken(cr, thread->tid))
-				return refuse_taken(cr, thread->tid);
+			if (!err && thread->tid >= pid_max)
+				err = log_refuse(cr, -ERANGE,
+						 "pid %d: is above kernel.pid_max (%ld)",
+						 thread->tid, pid_max);
+			if (!err)
+				err = check_free(cr, thread->tid, find_task);
 		}
 	}
-	return 0;
+	/* Those of the tree as it was are gone now, with all their tasks. */
+	if (!err)
+		err = find_groups(cr, &groups);
+	tree_for_each_task (task, cr->tree) {
+		task_for_each_thread (thread, task) {
+			if (!err && hash_get(&groups, (uint64_t)thread->tid))
+				err = check_free(cr, thread->tid, find_holder);
+		}
+	}
+	hash_release(&groups);
+	return err;
 }
 
 int seeds_number_helpers(struct cr *cr, struct seeds *seeds)
 {
-	struct hash used = {0};
+	struct hash used = {0}; /* and the numbers of groups */
 	struct thread *thread;
 	struct seed *seed;
 	pid_t next = HELPER_PID_MIN;
@@ -212,6 +289,7 @@ int seeds_number_helpers(struct cr *cr, struct seeds *seeds)
 
 	if (err || !seeds->n_helpers)
 		return err;
+	err = find_groups(cr, &used);
 	seeds_for_each(seed, seeds)
 	{
 		hash_put(&used, (uint64_t)seed->pid, seed);
@@ -221,21 +299,15 @@ int seeds_number_helpers(struct cr *cr, struct seeds *seeds)
 	}
 	seeds_for_each(seed, seeds)
 	{
-		if (seed->task)
+		if (err || seed->task)
 			continue;
-		if (seed->pid && stays_taken(cr, seed->pid)) {
-			err = refuse_taken(cr, seed->pid);
-			break;
-		}
-		while (!seed->pid && next < pid_max) {
-			if (!hash_get(&used, (uint64_t)next) && !is_taken(next))
+		if (seed->pid)
+			err = check_free(cr, seed->pid, find_holder);
+		for (; !seed->pid && next < pid_max; next++)
+			if (!hash_get(&used, (uint64_t)next) && !is_task(next))
 				seed->pid = next;
-			next++;
-		}
-		if (!seed->pid) {
+		if (!seed->pid)
 			err = log_refuse(cr, -EAGAIN, "pids: no free number for a helper process");
-			break;
-		}
 	}
 	hash_release(&used);
 	return err;

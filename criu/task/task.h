@@ -83,10 +83,10 @@ int task_pidfd(const struct task *task);
 
 /*
  * Restore: clone3(2), for a process with that number (0: any); args need not say it. Waits for a
- * number that is coming free. Returns 0 in the child, else its pid or -errno; only -EEXIST is
- * logged.
+ * number that is coming free. Returns 0 in the child, else its pid or -errno, logged with what it
+ * is for, or -ECANCELED where the run is to stop.
  */
-pid_t task_clone(struct cr *cr, pid_t pid, struct clone_args *args);
+pid_t task_clone(struct cr *cr, const char *what, pid_t pid, struct clone_args *args);
 
 /*
  * Of a live task whose threads we trace: has somebody killed it since? False also for one that is
