@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Programs of test/cr, dumped without what the kernels of the last years brought (lib/older.py), and restored."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from lib import host, older
-from lib.criu import Images, run
+from lib.criu import CRIU, Images, run
 from lib.program import BUILT, Program, settings, sources
 
 
@@ -43,3 +47,40 @@ def test_program(source, folder, tidy):
     changed = host.differences(before, host.snapshot(program.pid, skip))
     assert not changed, "changed by dump and restore:\n" + "\n".join(changed)
     program.verify()
+
+
+# Eight bytes for each page of it are half a minute's work for the kernel.
+RESERVED = """
+import mmap, signal
+room = mmap.mmap(-1, 16 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
+room[0] = 1
+print(flush=True)
+signal.pause()
+"""
+
+
+def test_empty_reservations_are_passed_over(folder, tidy):
+    program = Program(BUILT / "mem-reserved", folder / "program")
+    assert program.wait_ready()
+    log = Images(folder / "images").dump(program.pid, "--leave-running", preexec_fn=older.kernel)
+    assert "mappings are empty" in log
+    program.verify()
+
+
+def test_signal_while_a_reservation_is_scanned(folder, tidy):
+    images = Images(folder / "images")
+    log = images.work / "dump.log"
+    victim = subprocess.Popen([sys.executable, "-c", RESERVED], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+    assert victim.stdout.readline() == b"\n"
+    command = [CRIU, "dump", "-t", str(victim.pid), "-D", images.folder, "-W", images.work, "-v4", "-o", log.name]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=older.kernel) as tool:
+        host.wait_until(lambda: log.exists() and "step memory" in log.read_text() or tool.poll() is not None, "memory is looked at")
+        tool.send_signal(signal.SIGTERM)
+        assert tool.wait() == 1
+    text = log.read_text()
+    assert "interrupted by SIGTERM" in text and " pages in " not in text, "the scan was ended"
+    assert victim.poll() is None and not list(images.folder.iterdir())
+    host.wait_until(lambda: host.state(victim.pid) == "S", "the victim goes on")
+    victim.kill()
+    victim.wait()
+    victim.stdout.close()

@@ -96,6 +96,12 @@ int maps_read_flags(int dir, struct vma_list *list, struct vma_flags *flags);
  */
 struct vma_flags *vma_flags_new(void);
 void vma_flags_free(struct vma_flags *flags);
+/*
+ * Tells of all mappings that have no page at all, present, swapped out or of hugetlb, in the order
+ * of addresses; the task must be stopped. 0 or -errno.
+ */
+typedef void maps_empty_fn(void *arg, uint64_t start, uint64_t end);
+int maps_find_empty(int dir, maps_empty_fn *emit, void *arg);
 void vma_list_release(struct vma_list *list);
 
 /* The mapping that holds address, or NULL. */

@@ -6,6 +6,10 @@
  * private mappings are asked for in one go: a task may have tens of thousands; across the gaps
  * between them only where the kernel passes over those by itself. Guard regions
  * (MADV_GUARD_INSTALL) are found on the same way.
+ *
+ * Kernels without PAGEMAP_SCAN (before 6.7) have eight bytes read for each page of a mapping,
+ * whether there is one or not. Large reservations are therefore looked at in slices, between which
+ * the run can be cancelled, and not at all where smaps says that they are empty.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,8 +19,11 @@
 #include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
 #include "cr.h"
+#include "kernel/maps.h"
 #include "kernel/pagemap.h"
+#include "kernel/proc.h"
 #include "mem/mem-priv.h"
+#include "run.h"
 #include "task/task.h"
 #include "util/alloc.h"
 #include "util/log.h"
@@ -86,40 +93,114 @@ static bool is_scanned(const struct vma *vma)
 	return !is_saved_whole(vma) && (vma_has_private_pages(vma) || vma->facts->flags & VMA_GU);
 }
 
-/* Are i and the mapping behind it scanned in one go? */
-static bool goes_on(const struct mm *mm, unsigned int i, const struct pagemap *pagemap)
+static void add_empty(void *arg, uint64_t start, uint64_t end)
 {
-	return i + 1 < mm->n_vmas && is_scanned(&mm->vmas[i + 1]) &&
+	spans_add(arg, start, end);
+}
+
+/* Those of a task whose reservations exceed by far what it uses; none where that is not so, or the
+ * kernel passes over them by itself. Below the limits smaps takes longer than the entries. */
+static int find_empty(struct task *task, const struct pagemap *pagemap, struct spans *ret)
+{
+	const uint64_t many_bytes = UINT64_C(64) << 30, times = 16;
+	const struct mm *mm = task->mm;
+	struct proc_stat stat;
+	uint64_t bytes = 0;
+	int err;
+
+	for (unsigned int i = 0; i < mm->n_vmas; i++)
+		if (is_scanned(&mm->vmas[i]))
+			bytes += mm->vmas[i].end - mm->vmas[i].start;
+	if (pagemap_skips_gaps(pagemap) || bytes < many_bytes)
+		return 0;
+	err = proc_read_stat(task_proc_fd(task), &stat);
+	if (err < 0 || (uint64_t)stat.rss * MEM_PAGE > bytes / times)
+		return err;
+	return maps_find_empty(task_proc_fd(task), add_empty, ret);
+}
+
+/* Both in order: *at goes on from one mapping to the next. */
+static bool is_within(const struct spans *spans, size_t *at, const struct vma *vma)
+{
+	while (*at < spans->n && spans->items[*at].end <= vma->start)
+		(*at)++;
+	return *at < spans->n && spans->items[*at].start <= vma->start &&
+	       vma->end <= spans->items[*at].end;
+}
+
+static void choose(struct cr *cr, struct task *task, const struct pagemap *pagemap, bool *ret)
+{
+	_cleanup_(spans_release) struct spans empty = {};
+	int err = find_empty(task, pagemap, &empty);
+	unsigned int n_empty = 0;
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < task->mm->n_vmas; i++) {
+		const struct vma *vma = &task->mm->vmas[i];
+		bool is_empty = is_within(&empty, &at, vma);
+
+		ret[i] = is_scanned(vma) && !is_empty;
+		n_empty += is_empty;
+	}
+	if (n_empty)
+		log_debug(cr, "pid %d: %u mappings are empty", task->host_pid, n_empty);
+	/* What it told before is true. */
+	if (err < 0)
+		log_debug(cr, "pid %d: which mappings are empty: error %d", task->host_pid, err);
+}
+
+/* Are i and the mapping behind it scanned in one go? */
+static bool goes_on(const struct mm *mm, unsigned int i, const bool *is_chosen,
+		    const struct pagemap *pagemap)
+{
+	return i + 1 < mm->n_vmas && is_chosen[i + 1] &&
 	       (pagemap_skips_gaps(pagemap) || mm->vmas[i + 1].start == mm->vmas[i].end);
+}
+
+static int scan_range(struct scan *scan, const struct pagemap *pagemap, uint64_t start,
+		      uint64_t end)
+{
+	const uint64_t slice = pagemap_skips_gaps(pagemap) ? UINT64_MAX : UINT64_C(16) << 30;
+	const struct page_query query = query_for(pagemap);
+
+	while (start < end) {
+		uint64_t stop = end - start > slice ? start + slice : end;
+		int err = plan_is_cancelled(scan->cr)
+				  ? -ECANCELED
+				  : pagemap_scan(pagemap, start, stop, &query, add_region, scan);
+
+		if (err)
+			return err;
+		start = stop;
+	}
+	return 0;
 }
 
 static int scan_with(struct cr *cr, struct task *task, const struct pagemap *pagemap)
 {
-	const struct page_query query = query_for(pagemap);
 	struct mm *mm = task->mm;
 	struct scan scan = {.cr = cr, .task = task, .mm = mm};
+	_cleanup_free_ bool *is_chosen = xcalloc(mm->n_vmas, sizeof(*is_chosen));
+	int err = 0;
 
-	for (unsigned int i = 0; i < mm->n_vmas; i++) {
+	choose(cr, task, pagemap, is_chosen);
+	for (unsigned int i = 0; i < mm->n_vmas && !err; i++) {
 		const struct vma *vma = &mm->vmas[i];
 		unsigned int last = i;
-		int err;
 
 		if (is_saved_whole(vma))
 			pages_add(&mm->dump->pages, vma->start, vma->end, flags_of_pages(vma));
-		if (!is_scanned(vma))
+		if (!is_chosen[i])
 			continue;
-		while (goes_on(mm, last, pagemap))
+		while (goes_on(mm, last, is_chosen, pagemap))
 			last++;
 		scan.at = i;
-		err = pagemap_scan(pagemap, vma->start, mm->vmas[last].end, &query, add_region,
-				   &scan);
-		if (err)
-			return err;
+		err = scan_range(&scan, pagemap, vma->start, mm->vmas[last].end);
 		for (; i < last; i++)
 			mm->dump->n_scanned += (mm->vmas[i].end - mm->vmas[i].start) / MEM_PAGE;
 		mm->dump->n_scanned += (mm->vmas[i].end - mm->vmas[i].start) / MEM_PAGE;
 	}
-	return 0;
+	return err;
 }
 
 int mem_scan(struct cr *cr, struct task *task)
@@ -132,6 +213,8 @@ int mem_scan(struct cr *cr, struct task *task)
 		return log_err(cr, err, "pid %d: open its page map", task->host_pid);
 	err = scan_with(cr, task, pagemap);
 	pagemap_free(pagemap);
+	if (err == -ECANCELED)
+		return err;
 	if (err)
 		return log_err(cr, err, "pid %d: scan its pages", task->host_pid);
 	log_debug(cr, "pid %d: %" PRIu64 " pages in %zu runs", task->host_pid,
