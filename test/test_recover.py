@@ -4,6 +4,7 @@ and said where it can be undone. (What it undoes: test_kill.py, test_plugins_dum
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -11,7 +12,7 @@ import pytest
 
 from lib import host
 from lib.criu import CRIU, LIMIT, Images, run
-from lib.program import BUILT
+from lib.program import BUILT, Program
 from lib.victim import Victim
 
 # The first process of a pid namespace: a program, a dump of it that stops on its way, and a wait.
@@ -32,6 +33,21 @@ def journals(run_dir):
     return sorted(path.name for path in run_dir.iterdir())
 
 
+def stopped(images, env, step, command, *options):
+    """The tool, stopped where that step begins."""
+    tool = subprocess.Popen([CRIU, command, "-D", images.folder, "-W", images.work, "-v4", "-o", f"{command}.log", *map(str, options)],
+                            env={**os.environ, "HOME": "/nonexistent", **env, "CRIU_FAIL_STEP": f"{step}:stop"},
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        host.wait_until(lambda: host.state(tool.pid) == "T" or tool.poll() is not None, f"{step}: the tool stops")
+        assert tool.returncode is None, (images.work / f"{command}.log").read_text()
+    except BaseException:
+        tool.kill()
+        tool.wait()
+        raise
+    return tool
+
+
 def strike(tool, run_dir):
     """The tool, which has stopped, and its guardian are killed."""
     for pid in (*host.guardians(run_dir), tool):
@@ -49,10 +65,7 @@ def test_journal_of_an_outer_namespace(tmp_path, tidy):
     """From within nobody of it is seen."""
     victim = Victim(tmp_path)
     images = victim.images()
-    tool = subprocess.Popen([CRIU, "dump", "-t", str(victim.pid), "-D", images.folder, "-W", images.work, *victim.options("-R")],
-                            env={**os.environ, **victim.env, "CRIU_FAIL_STEP": "memory:stop"}, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    host.wait_until(lambda: host.state(tool.pid) == "T", "the tool stops")
+    tool = stopped(images, victim.env, "memory", "dump", "-t", victim.pid, *victim.options("-R"))
     strike(tool.pid, victim.run_dir)
     tool.wait(LIMIT)
     left = victim.journals()
@@ -94,3 +107,117 @@ def test_journal_of_an_inner_namespace(folder, run_dir, tidy):
             assert inside.wait(LIMIT) == 0
         finally:
             inside.kill()
+
+
+def images_only(folder):
+    """Without a work directory of its own, the tool works in the image directory."""
+    images = Images(folder / "images")
+    images.work.rmdir()
+    images.work = images.folder
+    return images
+
+
+def taken_away(images, fate):
+    """What somebody does with the images of a run that was killed."""
+    if fate == "gone":
+        shutil.rmtree(images.folder)
+        return
+    images.folder.rename(images.folder.with_name("images.away"))
+    if fate == "replaced":
+        images.folder.mkdir()
+
+
+def brought_back(images, fate):
+    if fate == "replaced":
+        images.folder.rmdir()
+    images.folder.with_name("images.away").rename(images.folder)
+
+
+def recovered(env, run_dir):
+    done = run("recover", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not journals(run_dir)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("fate", ["moved", "replaced", "gone"])
+def test_dump_without_its_images(fate, folder, run_dir, tidy):
+    """The temporary names of --link-remap are in the program's folder."""
+    program, images, env = Program(BUILT / "reg-link-remap", folder / "program"), images_only(folder), {"CRIU_RUN_DIR": str(run_dir)}
+    assert program.wait_ready()
+    before = sorted(host.files_below(program.folder))
+    tool = stopped(images, env, "memory", "dump", "-t", program.pid, "--link-remap", "-R")
+    assert list(program.folder.glob("link_remap.*"))
+    strike(tool.pid, run_dir)
+    tool.wait(LIMIT)
+    taken_away(images, fate)
+    recovered(env, run_dir)
+    assert sorted(host.files_below(program.folder)) == before
+    program.verify()
+
+
+@pytest.mark.parametrize("fate", ["moved", "replaced"])
+def test_restore_without_its_images(fate, folder, run_dir, tidy):
+    """What is made for removed files, and the folders that they were in, are in the program's folder, too."""
+    program, images, env = Program(BUILT / "reg-ghost", folder / "program"), images_only(folder), {"CRIU_RUN_DIR": str(run_dir)}
+    assert program.wait_ready()
+    images.dump(program.pid, env=env)
+    program.wait_gone()
+    program.forget_end()
+    before = sorted(host.files_below(program.folder))
+    tool = stopped(images, env, "memory", "restore", "-d")
+    tree = host.tree(program.pid)
+    assert list(program.folder.glob("ghost.cr.*.ghost"))
+    strike(tool.pid, run_dir)
+    tool.wait(LIMIT)
+    taken_away(images, fate)
+    recovered(env, run_dir)
+    for pid in tree:
+        host.wait_until(lambda pid=pid: host.is_gone(pid), f"pid {pid}: end")
+    assert sorted(host.files_below(program.folder)) == before
+    brought_back(images, fate)
+    images.restore(env=env)
+    program.verify()
+
+
+@pytest.fixture
+def plain(folder, run_dir, tidy):
+    """Dumped: its restore makes nothing that it would record before it makes tasks."""
+    program, images = Program(BUILT / "counter-plain", folder / "program"), Images(folder / "images")
+    assert program.wait_ready()
+    images.dump(program.pid, env={"CRIU_RUN_DIR": str(run_dir)})
+    program.wait_gone()
+    program.forget_end()
+    program.images, program.env = images, {"CRIU_RUN_DIR": str(run_dir)}
+    return program
+
+
+def test_journal_of_a_plain_restore(plain, run_dir):
+    """It names the tree."""
+    tool = stopped(plain.images, plain.env, "groups", "restore", "-d")
+    [name] = journals(run_dir)
+    assert name.startswith(f"{tool.pid}-")
+    assert f"kill-tree\0{plain.pid}\0".encode() in (run_dir / name).read_bytes()
+    strike(tool.pid, run_dir)
+    tool.wait(LIMIT)
+    assert f"kill-tree {plain.pid} " in recovered(plain.env, run_dir)
+    host.wait_until(lambda: host.is_gone(plain.pid), "the end of what was restored")
+    plain.images.restore(env=plain.env)
+    plain.verify()
+
+
+def test_journal_is_named_before_tasks_are(plain, run_dir):
+    """A run directory that takes no name any more is met by the tool, not by a task that it has forked."""
+    tool = stopped(plain.images, plain.env, "fork", "restore", "-d")
+    assert not journals(run_dir)
+    run_dir.rmdir()
+    tool.send_signal(signal.SIGCONT)
+    assert tool.wait(LIMIT) == 1
+    # What a task says has its number before it.
+    lines = (plain.images.work / "restore.log").read_text().splitlines()
+    [told] = [line for line in lines if "Error (" in line]
+    assert re.match(r"\([0-9.]+\) Error \(.*: undo journal: name ", told), told
+    assert not any(f") {plain.pid}: " in line for line in lines)
+    run_dir.mkdir(mode=0o700)
+    plain.images.restore(env=plain.env)
+    plain.verify()

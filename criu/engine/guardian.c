@@ -488,11 +488,8 @@ static void dir_send(struct guardian *guardian, const struct stat *st, int dirfd
 			     .msg_control = &control,
 			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	_cleanup_close_ int cwd = -1;
 	bool is_new;
 
-	if (dirfd == AT_FDCWD)
-		dirfd = cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	pthread_mutex_lock(&guardian->lock);
 	is_new = undo_dirs_add(&guardian->dirs, st->st_dev, st->st_ino, dirfd);
 	pthread_mutex_unlock(&guardian->lock);
@@ -509,16 +506,21 @@ static void dir_send(struct guardian *guardian, const struct stat *st, int dirfd
 static int undo_add_in_dir(struct cr *cr, const char *kind, int dirfd, const char *name,
 			   const char *text)
 {
+	_cleanup_close_ int parent = -1;
 	_cleanup_free_ char *path = NULL;
-	char link[32] = "/proc/self/cwd", inode[48];
+	char link[32], inode[48];
 	const char *fields[] = {NULL, inode, name, text};
 	struct stat st;
 	int err;
 
 	if (!is_guarded(cr))
 		return 0;
-	if (dirfd != AT_FDCWD)
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	if (name && (dirfd == AT_FDCWD || strchr(name, '/'))) {
+		dirfd = parent = undo_parent_open(dirfd, name, &fields[2]);
+		if (parent < 0)
+			return log_err(cr, parent, "undo journal: folder of %s", name);
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
 	if (fstatat(dirfd, "", &st, AT_EMPTY_PATH) < 0)
 		return log_err(cr, -errno, "undo journal: directory of \"%s\"", kind);
 	err = fd_read_link(AT_FDCWD, link, &path);

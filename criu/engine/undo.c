@@ -2,7 +2,8 @@
 /*
  * The kinds of undo records. Fields are text. A directory is named by its path and by device and
  * inode: a descriptor that was handed over is taken first, then the path, and only if it still
- * leads to that inode. A process is named by pid and start time, looked at once the pidfd is held,
+ * leads to that inode; it is the directory that the name is in, never one that has nothing to do
+ * with it. A process is named by pid and start time, looked at once the pidfd is held,
  * so that no other process is ever meant. To add a kind, add a function and its line to the table,
  * and something that calls undo_add() with its name.
  */
@@ -27,6 +28,7 @@
 #include "plugin/recover.h"
 #include "util/alloc.h"
 #include "util/fd.h"
+#include "util/path.h"
 
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x4000U
@@ -76,8 +78,34 @@ void undo_dirs_close(struct undo_dirs *dirs)
 	dirs->n = 0;
 }
 
-/* Opens the directory of fields path, "dev:ino". -ENOENT: it is gone; -ESTALE: something else is
- * there now. */
+int undo_parent_open(int dirfd, const char *name, const char **ret_rest)
+{
+	_cleanup_free_ char *path = strdup(name);
+	int fd = -ENOENT;
+
+	if (!path)
+		return -ENOMEM;
+	while (fd == -ENOENT || fd == -ENOTDIR) {
+		char *slash = strrchr(path, '/');
+		const char *folder = slash == path ? "/" : slash ? path : ".";
+
+		*ret_rest = slash ? path_relative(name + (slash - path)) : name;
+		if (slash)
+			*slash = '\0';
+		fd = openat(dirfd, folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			fd = -errno;
+		if (!slash || !*path)
+			break;
+	}
+	return fd;
+}
+
+/*
+ * Opens the directory of fields path, "dev:ino", with O_PATH. -ENOENT: it is gone, and at its path
+ * there may be another one by now, which is none of ours; -ESTALE: another file system is there,
+ * that may hide it.
+ */
 static int dir_open(const struct undo_context *context, const char *const *fields)
 {
 	_cleanup_close_ int fd = -1;
@@ -89,26 +117,38 @@ static int dir_open(const struct undo_context *context, const char *const *field
 	for (size_t i = 0; context->dirs && i < context->dirs->n; i++) {
 		if (context->dirs->dirs[i].dev == dev && context->dirs->dirs[i].ino == ino) {
 			fd = openat(context->dirs->dirs[i].fd, ".",
-				    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+				    O_PATH | O_DIRECTORY | O_CLOEXEC);
 			return fd < 0 ? -errno : TAKE_FD(fd);
 		}
 	}
-	fd = open(fields[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(fields[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_dev != dev || st.st_ino != ino)
+		return errno == ENOTDIR ? -ENOENT : -errno;
+	if (st.st_dev != dev)
 		return -ESTALE;
-	return TAKE_FD(fd);
+	return st.st_ino == ino ? TAKE_FD(fd) : -ENOENT;
+}
+
+/* The same for fields path, dev:ino, name. With an absolute name, as journals of earlier versions
+ * have it, the directory is any: it was the tool's working directory. */
+static int name_dir_open(const struct undo_context *context, const char *const *fields)
+{
+	int fd;
+
+	if (*fields[2] != '/')
+		return dir_open(context, fields);
+	fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 /* Fields: path, dev:ino, name. */
 static int undo_remove(const struct undo_context *context, const char *const *fields)
 {
-	_cleanup_close_ int dir = dir_open(context, fields);
+	_cleanup_close_ int dir = name_dir_open(context, fields);
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
-	if (unlinkat(dir, fields[2], 0) == 0 || errno == ENOENT)
+	if (unlinkat(dir, fields[2], 0) == 0 || errno == ENOENT || errno == ENOTDIR)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
@@ -118,7 +158,7 @@ static int undo_remove(const struct undo_context *context, const char *const *fi
 /* Fields: path, dev:ino, name, dev:ino of the file. */
 static int undo_remove_link(const struct undo_context *context, const char *const *fields)
 {
-	_cleanup_close_ int dir = dir_open(context, fields);
+	_cleanup_close_ int dir = name_dir_open(context, fields);
 	unsigned long long dev, ino;
 	struct stat st;
 
@@ -161,19 +201,19 @@ static int undo_images(const struct undo_context *context, const char *const *fi
 	_cleanup_close_ int dir = dir_open(context, fields);
 	_cleanup_closedir_ DIR *list = NULL;
 	struct dirent *entry;
-	int copy, err = 0;
+	int readable, err = 0;
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
 	/* Whole, then: only the tool had yet to say so. */
 	if (faccessat(dir, "inventory.img", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	copy = fcntl(dir, F_DUPFD_CLOEXEC, 3);
-	list = copy < 0 ? NULL : fdopendir(copy);
+	readable = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	list = readable < 0 ? NULL : fdopendir(readable);
 	if (!list) {
 		err = -errno;
-		if (copy >= 0)
-			close(copy);
+		if (readable >= 0)
+			close(readable);
 		return err;
 	}
 	while ((entry = readdir(list))) {

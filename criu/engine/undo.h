@@ -53,6 +53,13 @@ void undo_describe(const struct journal_record *record, char *ret, size_t size);
 bool undo_dirs_add(struct undo_dirs *dirs, uint64_t dev, uint64_t ino, int fd);
 void undo_dirs_close(struct undo_dirs *dirs);
 
+/*
+ * Opens, with O_PATH, the nearest directory above dirfd/name that is there: what a record of the
+ * name is to be tied to, be dirfd what it may. ret_rest points into name: what is below. fd or
+ * -errno; says nothing.
+ */
+int undo_parent_open(int dirfd, const char *name, const char **ret_rest);
+
 /* The id of the mount that path is on top of, 0 if there is nothing at path. */
 uint64_t undo_mount_id(const char *path);
 
