@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, LIMIT, TOP, Images
+from lib.criu import CRIU, LIMIT, TOP, Images, run
 from lib.program import BUILT, Program
 
 COUNTER = BUILT / "counter-plain"
@@ -269,6 +269,16 @@ def test_statistics_that_cannot_be_written(counter, images):
     log = images.restore()
     assert "Warn" in log and "stats-restore" in log
     counter.verify()
+
+
+def test_semaphores_that_are_not_told(images, folder, tidy):
+    """Linux before 6.5 does not say which eventfds count as semaphores."""
+    program = Program(BUILT / "eventfd-counter", folder / "program")
+    assert program.wait_ready()
+    is_told = run("check", "--feature", "fdinfo_eventfd_semaphore").returncode == 0
+    log = images.dump(program.pid, "--leave-running")
+    assert log.count("restored as plain counters") == (0 if is_told else 1)
+    program.verify()
 
 
 def test_odd_names(folder, tidy):

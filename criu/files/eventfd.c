@@ -12,6 +12,7 @@
 #include "cr.h"
 #include "compel/base/cleanup.h"
 #include "files/files-priv.h"
+#include "kernel/features.h"
 #include "util/alloc.h"
 #include "util/log.h"
 
@@ -28,6 +29,18 @@ static bool eventfd_match(const struct fd_facts *f)
 	return f->info && (f->info->has & FDINFO_EVENTFD);
 }
 
+/* Once for all of them, as most are none. */
+static void warn_of_semaphores(struct cr *cr, const struct file *file)
+{
+	if (cr->files->has_warned_eventfd || feature_has(cr->features, FEATURE_EVENTFD_SEMAPHORE))
+		return;
+	cr->files->has_warned_eventfd = true;
+	log_warn(cr,
+		 "eventfd %#x: this kernel (before 6.5) does not tell whether it counts as a "
+		 "semaphore; eventfds that do are restored as plain counters",
+		 file->id);
+}
+
 static int eventfd_dump(struct cr *cr, struct file *file, FileEntry *entry)
 {
 	EventfdFileEntry *e = entry->efd = xmalloc(sizeof(*e));
@@ -38,6 +51,8 @@ static int eventfd_dump(struct cr *cr, struct file *file, FileEntry *entry)
 	e->fown = file->fown;
 	e->counter = file->facts.info->eventfd_count;
 	e->has_semaphore = e->semaphore = file->facts.info->has & FDINFO_SEMAPHORE;
+	if (!e->semaphore)
+		warn_of_semaphores(cr, file);
 	return 0;
 }
 

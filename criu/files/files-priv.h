@@ -39,6 +39,7 @@ struct files {
 	struct ttys *ttys;              /* tty/tty.h; both sides */
 	struct ghosts *ghosts;          /* ghost.c; both sides */
 	bool *has_external;             /* those of --external that were met; NULL: none */
+	bool has_warned_eventfd;
 
 	/* restore */
 	struct hash fs; /* pid -> FsEntry */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "compel/base/bits.h"
 #include "compel/base/cleanup.h"
@@ -60,6 +61,7 @@ struct page_dump {
 	pthread_mutex_t lock; /* of that, and of each source's img, next and n_workers */
 	struct page_worker *workers;
 	struct huge_files huge_files;
+	bool may_be_huge;
 };
 
 static int image_failed(struct cr *cr, int err)
@@ -130,7 +132,7 @@ static int open_source(struct page_dump *dump, struct source *source)
 	err = image_fd(source->img);
 	if (err < 0)
 		return image_failed(cr, err);
-	source->may_be_huge = huge_file_is_possible(err);
+	source->may_be_huge = dump->may_be_huge && huge_file_is_possible(err);
 	return page_reader_open(cr, &source->reader);
 }
 
@@ -350,12 +352,18 @@ static int dump_all(struct page_dump *dump)
 	if (!err)
 		err = pool_run(cr->pool, dump->n_parts, move_part, dump);
 	stats_end(cr->stats, STATS_MEMWRITE_TIME);
+	log_debug(cr, "pages files: %" PRIu64 " bytes in huge pages%s", dump->huge_files.bytes,
+		  dump->may_be_huge ? "" : ": tasks may have CPUs to themselves");
+	if (dump->huge_files.failures)
+		log_debug(cr, "pages files: huge pages could not be had %u times: %s",
+			  dump->huge_files.failures, strerror(-dump->huge_files.err));
 	return err;
 }
 
 int mem_dump_pages(struct cr *cr)
 {
-	struct page_dump dump = {.cr = cr, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct page_dump dump = {
+		.cr = cr, .lock = PTHREAD_MUTEX_INITIALIZER, .may_be_huge = !huge_files_may_hang()};
 	size_t n_workers = pool_size(cr->pool);
 	int err;
 

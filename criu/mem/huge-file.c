@@ -8,8 +8,9 @@
  * is charged to the tool, as that of small pages would be.
  *
  * Where that cannot be done (an older kernel, shmem_enabled "deny", a process without THP, memory
- * in too small pieces), files are written as ever.
+ * in too small pieces), files are written as ever; the log says (-v4).
  */
+#include <errno.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
@@ -19,6 +20,7 @@
 
 #include "compel/base/bits.h"
 #include "mem/mem-priv.h"
+#include "util/fd.h"
 #include "util/time.h"
 
 /* Linux 6.1; not in the headers of all distributions. */
@@ -29,8 +31,7 @@
 /* Of the page tables' second level; where it is larger, the kernel refuses. */
 #define HUGE (2ull << 20)
 /* By one call. Clearing 4 MiB takes a fraction of a millisecond. Searching a fragmented memory for
- * huge pages takes longer than they gain, and so may the kernel's wait for all CPUs, for a moment
- * each, where they are busy with real-time tasks. */
+ * huge pages takes longer than they gain. */
 #define TOO_LONG_US 20000
 
 bool huge_file_is_possible(int fd)
@@ -38,6 +39,18 @@ bool huge_file_is_possible(int fd)
 	struct statfs fs;
 
 	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+/* The kernel has a worker run on each CPU before it collapses pages. A real-time task that is never
+ * kept from its CPU (sched(7), "Limiting the CPU usage") would keep us waiting, and not to be
+ * killed, with the victim frozen. */
+bool huge_files_may_hang(void)
+{
+	char text[32];
+	ssize_t n =
+		fd_read_file_into(-1, "/proc/sys/kernel/sched_rt_runtime_us", text, sizeof(text));
+
+	return n > 0 && text[0] == '-';
 }
 
 /* Room for size bytes at an address that huge pages can be at, kept from one time to the next. */
@@ -54,37 +67,53 @@ static char *reserve(struct huge_window *window, size_t size)
 	return window->start ? (char *)round_up((uintptr_t)window->start, HUGE) : NULL;
 }
 
-static bool collapse(char *at, int fd, uint64_t offset, size_t size)
+static int collapse(char *at, int fd, uint64_t offset, size_t size)
 {
 	uint64_t begin = time_now_us();
-	bool is_done;
+	int err = 0;
 
 	/* It is not for holes alone. */
-	for (uint64_t i = 0; i < size; i += HUGE)
-		if (pwrite(fd, "", 1, (off_t)(offset + i)) != 1)
-			return false;
+	for (uint64_t i = 0; i < size && !err; i += HUGE)
+		err = pwrite_all(fd, "", 1, (off_t)(offset + i));
+	if (err)
+		return err;
 	if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
 	    MAP_FAILED)
-		return false;
-	is_done = madvise(at, size, MADV_COLLAPSE) == 0;
+		return -errno;
+	if (madvise(at, size, MADV_COLLAPSE) < 0)
+		err = -errno;
 	/* What is mapped counts as our memory. */
 	(void)mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
 		   0);
-	return is_done && time_now_us() - begin < TOO_LONG_US;
+	return !err && time_now_us() - begin >= TOO_LONG_US ? -ETIME : err;
+}
+
+static void count_failure(struct huge_files *files, int err)
+{
+	/* Of memory that is short for a moment, or of others who were faster. */
+	bool may_pass = err == -ETIME || err == -ENOMEM || err == -EAGAIN || err == -EBUSY;
+
+	__atomic_store_n(&files->err, err, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&files->failures, may_pass ? 1 : HUGE_FILE_FAILURES, __ATOMIC_RELAXED);
 }
 
 void huge_file_prepare(struct huge_files *files, struct huge_window *window, int fd,
 		       uint64_t offset, uint64_t end)
 {
 	char *at;
+	int err;
 
 	offset = round_up(offset, HUGE);
 	end = round_down(end, HUGE);
-	if (offset >= end || __atomic_load_n(&files->is_off, __ATOMIC_RELAXED))
+	if (offset >= end ||
+	    __atomic_load_n(&files->failures, __ATOMIC_RELAXED) >= HUGE_FILE_FAILURES)
 		return;
 	at = reserve(window, end - offset);
-	if (!at || !collapse(at, fd, offset, end - offset))
-		__atomic_store_n(&files->is_off, true, __ATOMIC_RELAXED);
+	err = at ? collapse(at, fd, offset, end - offset) : -ENOMEM;
+	if (!err || err == -ETIME)
+		__atomic_add_fetch(&files->bytes, end - offset, __ATOMIC_RELAXED);
+	if (err)
+		count_failure(files, err);
 }
 
 void huge_window_release(struct huge_window *window)

@@ -150,10 +150,14 @@ void uprobes_add_pages(struct cr *cr, struct task *task, const struct vma *vma, 
 
 /* --- huge-file.c: huge pages for pages files on tmpfs, dump --- */
 
-/* One for all workers; zeroed: nothing tried yet. */
+/* One for all workers; zeroed: nothing tried yet. All atomic. */
 struct huge_files {
-	bool is_off; /* no more; atomic */
+	uint64_t bytes;        /* in huge pages */
+	unsigned int failures; /* at HUGE_FILE_FAILURES nothing more is tried */
+	int err;               /* the last failure, -ETIME: it took too long */
 };
+
+#define HUGE_FILE_FAILURES 3
 
 /* Address space of one worker; zeroed: none yet. */
 struct huge_window {
@@ -163,12 +167,14 @@ struct huge_window {
 
 /* Is the file on tmpfs? */
 bool huge_file_is_possible(int fd);
+/* Might making huge pages wait for ever, on a machine set up for real-time tasks? */
+bool huge_files_may_hang(void);
 
 /*
  * Gives the file huge pages for what lies between offset and end, as far as it is whole huge pages;
  * nobody has written there yet, and the caller is about to. It becomes as long as is needed for
- * that, and holds zeroes there. Fails silently: then the file gets small pages as it is written,
- * and where huge ones cannot be had, or not soon, nothing more is tried.
+ * that, and holds zeroes there. Where it fails, the file gets small pages as it is written; after a
+ * few times, and at once where the kernel cannot do it, nothing more is tried.
  */
 void huge_file_prepare(struct huge_files *files, struct huge_window *window, int fd,
 		       uint64_t offset, uint64_t end);

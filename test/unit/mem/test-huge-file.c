@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Huge pages for files on tmpfs (mem/huge-file.c): whole ones only, and silence where there are
  * none to be had. A memory file is one on tmpfs. */
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -68,16 +72,19 @@ static unsigned long huge_kib(int fd, size_t size)
 /* By this kernel, here and now. */
 static bool can_be_huge(void)
 {
-	struct huge_files files = {0};
-	struct huge_window window = {0};
 	int fd = memfd_create("probe", 0);
-	unsigned long kib;
+	char *room = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *at;
+	bool yes;
 
-	huge_file_prepare(&files, &window, fd, 0, HUGE);
-	kib = huge_kib(fd, HUGE);
-	huge_window_release(&window);
+	assert_ptr_not_equal(room, MAP_FAILED);
+	at = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));
+	assert_int_equal(pwrite(fd, "x", 1, HUGE - 1), 1);
+	assert_ptr_not_equal(mmap(at, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0),
+			     MAP_FAILED);
+	yes = madvise(at, HUGE, 25 /* MADV_COLLAPSE */) == 0;
+	munmap(room, 2 * HUGE);
 	close(fd);
-	return kib != 0;
+	return yes;
 }
 
 static void check_bytes(int fd, off_t from, off_t to, char wanted)
@@ -103,13 +110,12 @@ static void test_whole_huge_pages(void **state)
 	memset(data, 'x', 8 * MIB);
 	huge_file_prepare(&files, &window, fd, 0, 4 * MIB);
 	assert_int_equal(huge_kib(fd, 4 * MIB), 4096);
-	/* It may have taken long. */
-	files.is_off = false;
 	huge_file_prepare(&files, &window, fd, 4 * MIB, 8 * MIB);
 	check_bytes(fd, 4 * MIB, 4 * MIB + 4096, 0);
 	assert_int_equal(pwrite(fd, data, 8 * MIB, 0), 8 * MIB);
 	assert_int_equal(size_of(fd), 8 * MIB);
 	assert_int_equal(huge_kib(fd, 8 * MIB), 8192);
+	assert_int_equal(files.bytes, 8 * MIB);
 	check_bytes(fd, 0, 8 * MIB, 'x');
 	free(data);
 	huge_window_release(&window);
@@ -126,7 +132,7 @@ static void test_nothing_else(void **state)
 	huge_file_prepare(&files, &window, fd, 0, HUGE - 1);
 	huge_file_prepare(&files, &window, fd, 4096, 2 * HUGE - 4096);
 	assert_int_equal(size_of(fd), 0);
-	assert_false(files.is_off);
+	assert_int_equal(files.failures, 0);
 	huge_file_prepare(&files, &window, fd, 4096, 2 * HUGE + 4096);
 	assert_true(size_of(fd) > (off_t)HUGE && size_of(fd) <= (off_t)(2 * HUGE));
 	check_bytes(fd, 0, 4096, 0);
@@ -142,12 +148,42 @@ static void test_refusal_is_remembered(void **state)
 
 	assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_GROW), 0);
 	huge_file_prepare(&files, &window, sealed, 0, HUGE);
-	assert_true(files.is_off);
+	assert_int_equal(files.err, -EPERM);
+	assert_true(files.failures >= HUGE_FILE_FAILURES);
 	huge_file_prepare(&files, &window, fd, 0, HUGE);
 	assert_int_equal(size_of(fd), 0);
 	huge_window_release(&window);
 	close(sealed);
 	close(fd);
+}
+
+/* What /proc says of the limit of real-time tasks is text, in a mount namespace of its own. */
+static bool may_hang_with(const char *text)
+{
+	char name[] = "/tmp/huge-file-XXXXXX";
+	int fd = mkstemp(name), status;
+	pid_t pid;
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	pid = fork();
+	if (!pid) {
+		if (unshare(CLONE_NEWNS) < 0 || mount("", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount(name, "/proc/sys/kernel/sched_rt_runtime_us", "", MS_BIND, NULL) < 0)
+			_exit(2);
+		_exit(huge_files_may_hang());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	unlink(name);
+	if (WEXITSTATUS(status) == 2)
+		skip();
+	return WEXITSTATUS(status);
+}
+
+static void test_not_beside_endless_tasks(void **state)
+{
+	assert_true(may_hang_with("-1\n"));
+	assert_false(may_hang_with("950000\n"));
 }
 
 static void test_only_on_tmpfs(void **state)
@@ -167,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_whole_huge_pages),
 		cmocka_unit_test(test_nothing_else),
 		cmocka_unit_test(test_refusal_is_remembered),
+		cmocka_unit_test(test_not_beside_endless_tasks),
 		cmocka_unit_test(test_only_on_tmpfs),
 	};
 
