@@ -226,6 +226,7 @@ static int wait_stopped(struct cr *cr, struct freeze *freeze)
 	struct timespec pause = {.tv_nsec = 50000};
 	size_t n, n_before = SIZE_MAX;
 	unsigned int n_yields = 0;
+	bool is_late = false;
 
 	for (;;) {
 		n = poll_tasks(freeze);
@@ -233,8 +234,11 @@ static int wait_stopped(struct cr *cr, struct freeze *freeze)
 			return 0;
 		if (plan_is_cancelled(cr))
 			return -ECANCELED;
-		if (freeze->deadline && time_now_us() > freeze->deadline)
+		/* On a machine that is short of CPUs we may have slept while they stopped: those
+		 * that still come to it are worth another look. */
+		if (is_late && n >= n_before)
 			return freeze_timed_out(cr, freeze);
+		is_late = freeze->deadline && time_now_us() > freeze->deadline;
 		if (n < n_before)
 			stalled = time_now_us() + STALL_US;
 		n_before = n;
