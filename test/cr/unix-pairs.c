@@ -15,6 +15,67 @@ static void wait_until_closed(pid_t pid, int fd)
 		crtest_sleep_ms(1);
 }
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
+/* Pairs of each type in turn, of which every second has options of its own. */
+#define N_MIXED 12
+
+static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+static const int options[] = {SO_PASSCRED, SO_SNDBUF, SO_RCVBUF, SO_BUF_LOCK, SO_TYPE};
+static int mixed[N_MIXED][2], had[N_MIXED][2][5];
+
+static int get_option(int fd, int name)
+{
+	int value = -1;
+	socklen_t n = sizeof(value);
+
+	if (getsockopt(fd, SOL_SOCKET, name, &value, &n) < 0 && errno != ENOPROTOOPT)
+		crtest_fail("get option %d: %s", name, strerror(errno));
+	return value;
+}
+
+static void set_option(int fd, int name, int value)
+{
+	if (setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value)) < 0 && errno != ENOPROTOOPT)
+		crtest_fail("set option %d: %s", name, strerror(errno));
+}
+
+static void make_mixed(void)
+{
+	for (int i = 0; i < N_MIXED; i++) {
+		crtest_must(socketpair(AF_UNIX, types[i % 3], 0, mixed[i]));
+		if (i % 2)
+			set_option(mixed[i][i / 2 % 2], SO_PASSCRED, 1);
+		if (i % 4 == 1)
+			set_option(mixed[i][0], SO_SNDBUF, 20000 + 1000 * i);
+		if (i % 4 == 1)
+			set_option(mixed[i][1], SO_RCVBUF, 30000 + 1000 * i);
+		if (i % 4 == 3)
+			set_option(mixed[i][1], SO_BUF_LOCK, 2);
+		for (int end = 0; end < 2; end++)
+			for (int k = 0; k < 5; k++)
+				had[i][end][k] = get_option(mixed[i][end], options[k]);
+	}
+}
+
+static void check_mixed(void)
+{
+	char what[64];
+
+	for (int i = 0; i < N_MIXED; i++) {
+		for (int end = 0; end < 2; end++) {
+			for (int k = 0; k < 5; k++) {
+				snprintf(what, sizeof(what), "pair %d, end %d: option %d", i, end,
+					 options[k]);
+				crtest_equal(what, get_option(mixed[i][end], options[k]),
+					     had[i][end][k]);
+			}
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int stream[2], dgram[2], seq[2], half[2], shut[2], size = 50000, n;
@@ -39,6 +100,7 @@ int main(int argc, char **argv)
 	crtest_must(setsockopt(stream[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
 	crtest_must(setsockopt(stream[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
 	crtest_must(getsockopt(stream[0], SOL_SOCKET, SO_SNDBUF, &size, &len));
+	make_mixed();
 	pid = crtest_must(fork());
 	if (!pid) {
 		close(stream[0]);
@@ -54,6 +116,7 @@ int main(int argc, char **argv)
 
 	crtest_wait();
 
+	check_mixed();
 	crtest_join("child", pid);
 	for (n = 0; n < 13;)
 		n += crtest_must(read(stream[0], text + n, sizeof(text) - n));
