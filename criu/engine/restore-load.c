@@ -61,6 +61,12 @@ static void raise_descriptor_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
+	/* Past the hard limit may go who has CAP_SYS_RESOURCE. */
+	more = (struct rlimit){MAX(limit.rlim_cur, MANY_DESCRIPTORS),
+			       MAX(limit.rlim_max, MANY_DESCRIPTORS)};
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	more.rlim_cur = MANY_DESCRIPTORS;
 	more.rlim_cur = MIN(limit.rlim_max, more.rlim_cur);
 	more.rlim_max = limit.rlim_max;
 	if (more.rlim_cur > limit.rlim_cur)

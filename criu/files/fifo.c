@@ -87,7 +87,7 @@ static int fifo_restore(struct cr *cr, struct task *task, struct file *file, int
 		err = pipe_fill(cr, end->pipe_id, IMAGE_FIFO_DATA, both);
 		if (err)
 			return err;
-		err = file_keep_extra(cr, file, TAKE_FD(both));
+		err = file_keep_extra(cr, file, NULL, TAKE_FD(both));
 		if (err)
 			return err;
 	}

@@ -56,6 +56,7 @@ struct file {
 	unsigned order; /* position in the settled order, from 1; needs come before. 0: not settled
 			   yet */
 	struct file_shared *shared; /* state in memory that all tasks share */
+	struct file *extra_user;    /* the owner: whose number the extra descriptor has, or NULL */
 };
 
 struct file_holder {

@@ -80,8 +80,8 @@ int file_refuse_entry(struct cr *cr, const struct file *file);
 /* In a task's process: a duplicate of a description, from its owner; waits until it is there. The
  * caller closes it. */
 int file_take(struct cr *cr, struct file *file, int *ret_fd);
-/* The same of what the owner gave to file_keep_extra(). */
-int file_take_extra(struct cr *cr, struct file *file, int *ret_fd);
+/* The same of what the owner gave to file_keep_extra(), to make user of it. */
+int file_take_extra(struct cr *cr, struct file *file, const struct file *user, int *ret_fd);
 
 /* State of a file in memory that all tasks of a restore share. */
 struct file_shared {

@@ -93,9 +93,10 @@ int files_inherited(struct cr *cr, const char *key);
 /*
  * In the process of the owner, from a kind's restore: a descriptor (any number) that others need to
  * build theirs (the other end of a pipe). It is moved to the tool's range, kept until the blob
- * starts, and is open for others through file_extra_path(). Takes fd.
+ * starts, and is open for others through file_shared_path(). One that user, which may be NULL, will
+ * take goes to the number of user instead if both have the same owner. Takes fd.
  */
-int file_keep_extra(struct cr *cr, struct file *file, int fd);
+int file_keep_extra(struct cr *cr, struct file *file, struct file *user, int fd);
 /* "/proc/PID/fd/N" of that descriptor, or (is_main) of the description itself in its owner; file
  * must be one of the needs. */
 int file_shared_path(const struct file *file, bool is_extra, char *ret, size_t size);

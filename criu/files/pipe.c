@@ -73,11 +73,24 @@ static int pipe_inherited(struct cr *cr, const struct pipe_end *end)
 	return files_inherited(cr, key);
 }
 
+/* Is it the other end that the pipe(2) of its master gives? */
+static bool is_other(const struct pipe_end *end)
+{
+	uint32_t flags = end->file.flags, master_flags = end->master->file.flags;
+
+	return end->master != end && !((flags | master_flags) & O_LARGEFILE_BIT) &&
+	       (flags & O_ACCMODE) != O_RDWR && (flags & O_ACCMODE) != (master_flags & O_ACCMODE);
+}
+
 static int pipe_link_file(struct cr *cr, struct file *file)
 {
-	pipe_link(cr, (struct pipe_end *)file);
+	struct pipe_end *end = (struct pipe_end *)file;
+
+	pipe_link(cr, end);
+	if (is_other(end) && !end->master->other)
+		end->master->other = end;
 	/* It is asked for in the task; that it will be is known here. */
-	(void)pipe_inherited(cr, (struct pipe_end *)file);
+	(void)pipe_inherited(cr, end);
 	return 0;
 }
 
@@ -93,6 +106,7 @@ static int open_end(struct cr *cr, const struct file *file, const char *path, in
 
 static int make_pipe(struct cr *cr, struct pipe_end *end, int *ret_fd)
 {
+	struct file *other = end->other ? &end->other->file : NULL;
 	_cleanup_close_ int in = -1, out = -1;
 	char path[64];
 	int ends[2], err;
@@ -107,10 +121,10 @@ static int make_pipe(struct cr *cr, struct pipe_end *end, int *ret_fd)
 	switch (end->file.flags & O_ACCMODE) {
 	case O_RDONLY:
 		*ret_fd = TAKE_FD(out);
-		return file_keep_extra(cr, &end->file, TAKE_FD(in));
+		return file_keep_extra(cr, &end->file, other, TAKE_FD(in));
 	case O_WRONLY:
 		*ret_fd = TAKE_FD(in);
-		return file_keep_extra(cr, &end->file, TAKE_FD(out));
+		return file_keep_extra(cr, &end->file, other, TAKE_FD(out));
 	default:
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", in);
 		return open_end(cr, &end->file, path, ret_fd);
@@ -130,11 +144,8 @@ static int pipe_restore(struct cr *cr, struct task *task, struct file *file, int
 	}
 	if (end->master == end)
 		return make_pipe(cr, end, ret_fd);
-	/* The other end that pipe(2) gave. */
-	if (!(file->flags & O_LARGEFILE_BIT) && !(end->master->file.flags & O_LARGEFILE_BIT) &&
-	    (file->flags & O_ACCMODE) != O_RDWR &&
-	    (file->flags & O_ACCMODE) != (end->master->file.flags & O_ACCMODE))
-		return file_take_extra(cr, &end->master->file, ret_fd);
+	if (is_other(end))
+		return file_take_extra(cr, &end->master->file, file, ret_fd);
 	fd = file_shared_path(&end->master->file, false, text, sizeof(text));
 	if (fd < 0)
 		return log_err(cr, fd, "pipe %#x: its first end %#x is not there", file->id,

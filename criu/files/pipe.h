@@ -17,6 +17,7 @@ struct pipe_end {
 	uint32_t regf_id;        /* fifo: the entry with its path */
 	struct pipe_end *master; /* restore: the end that is made first and fills it; itself if it
 				    is that one */
+	struct pipe_end *other;  /* restore: of a master, the other end that its pipe(2) gives */
 };
 
 /* Dump: writes what is in it to the image of kind, once for each pipe_id. */

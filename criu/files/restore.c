@@ -180,14 +180,42 @@ int file_shared_path(const struct file *file, bool is_extra, char *ret, size_t s
 	return 0;
 }
 
-int file_keep_extra(struct cr *cr, struct file *file, int fd)
+int file_keep_extra(struct cr *cr, struct file *file, struct file *user, int fd)
 {
 	_cleanup_close_ int kept = fd;
 	int err = fd_move_above(&kept, cr->files->first_free_fd);
 
-	if (err)
-		return log_err(cr, err, "file %#x: keep a descriptor for other tasks", file->id);
+	if (err) {
+		log_err(cr, err, "file %#x: keep a descriptor for others at %d or above", file->id,
+			cr->files->first_free_fd);
+		if (err == -EMFILE || err == -EINVAL)
+			log_remedy(cr, "raise the hard limit of open descriptors (ulimit -Hn) of "
+				       "the shell that starts the restore");
+		return err;
+	}
 	file->shared->extra_fd = TAKE_FD(kept);
+	file->extra_user = user;
+	return 0;
+}
+
+/*
+ * An extra descriptor that is to be one of the same table goes to its number as soon as that cannot
+ * be one that its maker uses for a moment: else each pair would need a third descriptor.
+ */
+static int place_extra(struct cr *cr, struct file *file)
+{
+	const struct file_holder *holder = file->extra_user ? first_holder(file->extra_user) : NULL;
+	int fd = file->shared->extra_fd;
+
+	if (!holder || holder->task != first_holder(file)->task) {
+		file->extra_user = NULL;
+		return 0;
+	}
+	if (dup3(fd, holder->fd, O_CLOEXEC) < 0)
+		return log_err(cr, -errno, "fd %d: put file %#x there", holder->fd,
+			       holder->file->id);
+	close(fd);
+	file->shared->extra_fd = holder->fd;
 	return 0;
 }
 
@@ -263,6 +291,8 @@ static int make_file(struct cr *cr, struct fd_table *table, struct file *file)
 		return err;
 	}
 	err = place_all(cr, table, file, fd);
+	if (!err)
+		err = place_extra(cr, file);
 	if (err)
 		return err;
 	shared->owner_pid = getpid();
@@ -305,8 +335,12 @@ int file_take(struct cr *cr, struct file *file, int *ret_fd)
 	return take(cr, file, false, ret_fd);
 }
 
-int file_take_extra(struct cr *cr, struct file *file, int *ret_fd)
+int file_take_extra(struct cr *cr, struct file *file, const struct file *user, int *ret_fd)
 {
+	if (file->extra_user == user && file->shared->owner_pid == getpid()) {
+		*ret_fd = file->shared->extra_fd;
+		return 0;
+	}
 	return take(cr, file, true, ret_fd);
 }
 

@@ -185,6 +185,12 @@ static int unix_link(struct cr *cr, struct file *file)
 			cr, -EBADMSG,
 			"files.img: unix socket %#x: its peer %u is not there or has another",
 			file->id, e->peer);
+	if (sk->peer->file.entry->usk->type != e->type)
+		return log_refuse(cr, -EBADMSG,
+				  "files.img: unix socket %#x: field type: is %u, that of its peer "
+				  "%#x is %u",
+				  file->id, e->type, sk->peer->file.id,
+				  sk->peer->file.entry->usk->type);
 	/* The one that stands first makes both. */
 	sk->is_maker = !sk->peer->is_maker;
 	if (!sk->is_maker)
@@ -256,7 +262,7 @@ static int make_pair(struct cr *cr, struct file *file, int *ret_fd)
 	if (!err)
 		err = shut_down(cr, file, fd);
 	if (!err && sk->peer)
-		err = file_keep_extra(cr, file, TAKE_FD(other));
+		err = file_keep_extra(cr, file, &sk->peer->file, TAKE_FD(other));
 	if (!err)
 		*ret_fd = TAKE_FD(fd);
 	return err;
@@ -270,7 +276,7 @@ static int unix_restore(struct cr *cr, struct task *task, struct file *file, int
 	int err;
 
 	if (sk->peer && !sk->is_maker)
-		return file_take_extra(cr, &sk->peer->file, ret_fd);
+		return file_take_extra(cr, &sk->peer->file, file, ret_fd);
 	/* An end whose other end is closed is one of a pair, too. */
 	if (sk->is_maker || e->state == STATE_ESTABLISHED ||
 	    (e->has_shutdown && e->shutdown == SK_SHUTDOWN__BOTH))
