@@ -16,6 +16,8 @@ from lib.program import BUILT, Program
 from lib.victim import Victim
 
 # The first process of a pid namespace: a program, a dump of it that stops on its way, and a wait.
+# Field 22 of proc_pid_stat(5), which host.stat() counts from the third on.
+START_TIME = 19
 INSIDE = """setsid "$0" "$1/program" </dev/null >"$1/out" 2>&1 &
 while ! [ -s "$1/program/result" ]; do sleep 0.02; done
 echo $! >"$1/pid"
@@ -193,11 +195,14 @@ def plain(folder, run_dir, tidy):
 
 
 def test_journal_of_a_plain_restore(plain, run_dir):
-    """It names the tree."""
+    """It names the tree, with the start time that it has for others: its own clocks are in a time namespace."""
     tool = stopped(plain.images, plain.env, "groups", "restore", "-d")
     [name] = journals(run_dir)
     assert name.startswith(f"{tool.pid}-")
-    assert f"kill-tree\0{plain.pid}\0".encode() in (run_dir / name).read_bytes()
+    if os.path.exists("/proc/self/ns/time"):
+        assert os.readlink(f"/proc/{plain.pid}/ns/time") != os.readlink("/proc/self/ns/time")
+    start = host.stat(plain.pid)[START_TIME]
+    assert f"kill-tree\0{plain.pid}\0{start}\0".encode() in (run_dir / name).read_bytes()
     strike(tool.pid, run_dir)
     tool.wait(LIMIT)
     assert f"kill-tree {plain.pid} " in recovered(plain.env, run_dir)

@@ -165,15 +165,27 @@ static void die_with_forker(struct cr *cr, const struct seed *seed)
 		die_with_parent(cr, seed->forker ? seed->forker->pid : cr->restore->tool);
 }
 
+/* Here, not where it is forked: the tool may be killed in between, and this task go on. The start
+ * time in the record is read by the clocks of those who will compare it. */
+static int record_tree(struct cr *cr, const struct seed *root)
+{
+	int back, err = timens_visit(cr, &back), ret;
+
+	if (err < 0)
+		return err;
+	err = undo_add_kill_tree(cr, root->pid);
+	ret = timens_return(cr, back);
+	return err < 0 ? err : ret;
+}
+
 static int process_begin(struct cr *cr, const struct seed *seed)
 {
 	int err = 0;
 
 	log_set_pid(cr->log, seed->pid);
 	die_with_forker(cr, seed);
-	/* Here, not where it is forked: the tool may be killed in between, and this task go on. */
 	if (!seed->forker)
-		err = undo_add_kill_tree(cr, seed->pid);
+		err = record_tree(cr, seed);
 	if (err < 0)
 		return err;
 	if (!shares_files(seed))

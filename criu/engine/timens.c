@@ -137,3 +137,25 @@ int timens_leave(struct cr *cr)
 			 strerror(errno));
 	return 0;
 }
+
+int timens_visit(struct cr *cr, int *ret_back)
+{
+	_cleanup_close_ int back = -1;
+
+	*ret_back = -1;
+	if (cr->restore->own_timens < 0)
+		return 0;
+	back = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+	if (back < 0 || setns(cr->restore->own_timens, CLONE_NEWTIME) < 0)
+		return log_err(cr, -errno, "clocks: take those of the tool");
+	*ret_back = TAKE_FD(back);
+	return 0;
+}
+
+int timens_return(struct cr *cr, int back)
+{
+	int err = back >= 0 && setns(back, CLONE_NEWTIME) < 0 ? -errno : 0;
+
+	close_at(&back);
+	return err ? log_err(cr, err, "clocks: take those of the tree") : 0;
+}
