@@ -280,8 +280,9 @@ static char state_of(const struct task *task)
 }
 
 /*
- * A process is in the state of a stopped one just before its parent is sent the signal that says
- * so. It has been sent when no thread is on a CPU any more, which is what this file waits for.
+ * A thread is in the state of a stopped one just before its parent is sent the signal that says so
+ * (the last to stop does that); it has been sent when the thread is on no CPU any more. One that is
+ * being woken up is on none either, but not in that state yet.
  */
 static bool is_at_rest(const struct task *task)
 {
@@ -289,10 +290,16 @@ static bool is_at_rest(const struct task *task)
 	const struct thread *thread;
 
 	task_for_each_thread (thread, task) {
-		char name[64], text[256] = "";
+		_cleanup_close_ int thread_dir = proc_open_task(dir, thread->host_tid);
+		struct proc_stat stat;
+		char text[256] = "";
 
-		snprintf(name, sizeof(name), "task/%d/syscall", thread->host_tid);
-		(void)fd_read_file_into(dir, name, text, sizeof(text));
+		/* Killed meanwhile. */
+		if (thread_dir < 0 || proc_read_stat(thread_dir, &stat) < 0)
+			continue;
+		if (!strchr("TZX", stat.state))
+			return false;
+		(void)fd_read_file_into(thread_dir, "syscall", text, sizeof(text));
 		if (strncmp(text, "running", 7) == 0)
 			return false;
 	}
