@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What dump and restore do around the tree: log, pidfile, report, action scripts, how the tree goes on, who is its parent."""
 
+import ctypes
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ from lib.program import BUILT, Program
 
 COUNTER = BUILT / "counter-plain"
 CRIT = TOP / "build/bin/crit"
+PR_CAPBSET_DROP, CAP_SYS_ADMIN = 24, 21
 
 
 def crit(*args, data=None):
@@ -278,6 +280,20 @@ def test_semaphores_that_are_not_told(images, folder, tidy):
     is_told = run("check", "--feature", "fdinfo_eventfd_semaphore").returncode == 0
     log = images.dump(program.pid, "--leave-running")
     assert log.count("restored as plain counters") == (0 if is_told else 1)
+    program.verify()
+
+
+def test_without_time_namespaces(images, folder, tidy):
+    """Who may make none restores with the clocks of the machine, and a warning."""
+    def drop():
+        assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) == 0
+
+    program = Program(COUNTER, folder / "program", preexec_fn=drop)
+    assert program.wait_ready()
+    images.dump(program.pid)
+    program.wait_gone()
+    program.forget_end()
+    assert "clocks: no time namespace can be made" in images.restore(preexec_fn=drop)
     program.verify()
 
 

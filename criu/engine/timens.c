@@ -119,6 +119,9 @@ int timens_enter(struct cr *cr)
 	if (err == -EPERM || err == -EINVAL || err == -ENOENT) {
 		log_warn(cr, "clocks: no time namespace can be made, they will jump: %s",
 			 strerror(-err));
+		/* There is none to leave. */
+		close_at(&cr->restore->own_timens);
+		cr->restore->own_timens = -1;
 		return 0;
 	}
 	if (!err)
