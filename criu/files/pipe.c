@@ -73,8 +73,8 @@ static int pipe_inherited(struct cr *cr, const struct pipe_end *end)
 	return files_inherited(cr, key);
 }
 
-/* Is it the other end that the pipe(2) of its master gives? */
-static bool is_other(const struct pipe_end *end)
+/* May it be the other end that the pipe(2) of its master gives? What open(2) gives is large. */
+static bool may_be_other(const struct pipe_end *end)
 {
 	uint32_t flags = end->file.flags, master_flags = end->master->file.flags;
 
@@ -87,7 +87,7 @@ static int pipe_link_file(struct cr *cr, struct file *file)
 	struct pipe_end *end = (struct pipe_end *)file;
 
 	pipe_link(cr, end);
-	if (is_other(end) && !end->master->other)
+	if (may_be_other(end) && !end->master->other)
 		end->master->other = end;
 	/* It is asked for in the task; that it will be is known here. */
 	(void)pipe_inherited(cr, end);
@@ -144,7 +144,7 @@ static int pipe_restore(struct cr *cr, struct task *task, struct file *file, int
 	}
 	if (end->master == end)
 		return make_pipe(cr, end, ret_fd);
-	if (is_other(end))
+	if (end->master->other == end)
 		return file_take_extra(cr, &end->master->file, file, ret_fd);
 	fd = file_shared_path(&end->master->file, false, text, sizeof(text));
 	if (fd < 0)
