@@ -158,6 +158,29 @@ def test_dump_without_its_images(fate, folder, run_dir, tidy):
     program.verify()
 
 
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["moved", "replaced"])
+def test_dump_whose_names_moved(is_replaced, folder, run_dir, tidy):
+    """A folder that was moved itself cannot be told from one that was removed: what was left in it is named."""
+    program, images, env = Program(BUILT / "reg-link-remap", folder / "program"), Images(folder / "images"), {"CRIU_RUN_DIR": str(run_dir)}
+    assert program.wait_ready()
+    tool = stopped(images, env, "memory", "dump", "-t", program.pid, "--link-remap", "-R")
+    strike(tool.pid, run_dir)
+    tool.wait(LIMIT)
+    away = program.folder.rename(folder / "away")
+    if is_replaced:
+        program.folder.mkdir()
+    told = recovered(env, run_dir)
+    left = list(away.glob("link_remap.*"))
+    assert left
+    for path in left:
+        assert re.search(rf"Warn .*undo: remove\S* {program.folder} \S+ {path.name}.*: its directory is not there", told), told
+        path.unlink()
+    if is_replaced:
+        program.folder.rmdir()
+    away.rename(program.folder)
+    program.verify()
+
+
 @pytest.mark.parametrize("fate", ["moved", "replaced"])
 def test_restore_without_its_images(fate, folder, run_dir, tidy):
     """What is made for removed files, and the folders that they were in, are in the program's folder, too."""

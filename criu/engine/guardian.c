@@ -342,16 +342,9 @@ void guardian_commit(struct cr *cr)
 	guardian_end(guardian);
 }
 
-static void undo_told_log(void *arg, const struct journal_record *record, int err)
+static void undo_told_log(void *arg, const struct journal_record *record, int ret)
 {
-	struct cr *cr = arg;
-	char text[512];
-
-	undo_describe(record, text, sizeof(text));
-	if (err < 0)
-		log_err(cr, err, "undo: %s", text);
-	else
-		log_debug(cr, "undo: %s: done", text);
+	undo_log(arg, LOG_DEBUG, record, ret);
 }
 
 void guardian_undo(struct cr *cr)
@@ -466,8 +459,8 @@ void undo_now(struct cr *cr, int id)
 		if (journal->records[i].id != (uint32_t)id)
 			continue;
 		err = undo_record(&guardian->dirs, journal->is_this_boot, &journal->records[i]);
-		undo_told_log(cr, &journal->records[i], err);
-		if (!err)
+		undo_log(cr, LOG_DEBUG, &journal->records[i], err);
+		if (err >= 0)
 			undo_forget(cr, id);
 		return;
 	}

@@ -25,16 +25,9 @@
 /* The inode that the kernel gives it (PROC_PID_INIT_INO). */
 #define PID_NS_INITIAL 0xeffffffcU
 
-static void told(void *arg, const struct journal_record *record, int err)
+static void told(void *arg, const struct journal_record *record, int ret)
 {
-	struct cr *cr = arg;
-	char text[512];
-
-	undo_describe(record, text, sizeof(text));
-	if (err < 0)
-		log_err(cr, err, "%s", text);
-	else
-		log_msg(cr, "%s: done", text);
+	undo_log(arg, LOG_MESSAGE, record, ret);
 }
 
 /* 0 when the journal is ours to undo, 1 when there is nothing (any more) to do, or -errno, logged.

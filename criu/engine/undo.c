@@ -85,6 +85,8 @@ int undo_parent_open(int dirfd, const char *name, const char **ret_rest)
 
 	if (!path)
 		return -ENOMEM;
+	for (size_t length = strlen(path); length > 1 && path[length - 1] == '/'; length--)
+		path[length - 1] = '\0';
 	while (fd == -ENOENT || fd == -ENOTDIR) {
 		char *slash = strrchr(path, '/');
 		const char *folder = slash == path ? "/" : slash ? path : ".";
@@ -147,7 +149,7 @@ static int undo_remove(const struct undo_context *context, const char *const *fi
 	_cleanup_close_ int dir = name_dir_open(context, fields);
 
 	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
+		return dir == -ENOENT ? UNDO_NO_DIR : dir;
 	if (unlinkat(dir, fields[2], 0) == 0 || errno == ENOENT || errno == ENOTDIR)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
@@ -165,7 +167,7 @@ static int undo_remove_link(const struct undo_context *context, const char *cons
 	if (sscanf(fields[3], "%llu:%llu", &dev, &ino) != 2)
 		return -EBADMSG;
 	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
+		return dir == -ENOENT ? UNDO_NO_DIR : dir;
 	if (fstatat(dir, fields[2], &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	/* Somebody else's by now, or then already. */
@@ -204,7 +206,7 @@ static int undo_images(const struct undo_context *context, const char *const *fi
 	int readable, err = 0;
 
 	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
+		return dir == -ENOENT ? UNDO_NO_DIR : dir;
 	/* Whole, then: only the tool had yet to say so. */
 	if (faccessat(dir, "inventory.img", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
@@ -517,12 +519,4 @@ size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *
 	size_t n_failed = undo_some(fd, dirs, journal, true, told, arg);
 
 	return n_failed + undo_some(fd, dirs, journal, false, told, arg);
-}
-
-void undo_describe(const struct journal_record *record, char *ret, size_t size)
-{
-	size_t at = (size_t)snprintf(ret, size, "%s", record->kind);
-
-	for (size_t i = 0; i < record->n_fields && at < size; i++)
-		at += (size_t)snprintf(ret + at, size - at, " %s", record->fields[i]);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct cr;
 struct journal;
 struct journal_record;
 
@@ -30,10 +31,14 @@ struct undo_context {
 	const struct journal_record *record;
 };
 
-/* Says what became of a record: err is 0 or -errno. */
-typedef void (*undo_told)(void *arg, const struct journal_record *record, int err);
+/* Of a record whose directory is not where it was: gone, as far as can be seen, but it may have
+ * been moved, or be hidden by a mount. */
+#define UNDO_NO_DIR 1
 
-/* Takes back one record. 0 or -errno; says nothing. */
+/* Says what became of a record: ret is 0, UNDO_NO_DIR or -errno. */
+typedef void (*undo_told)(void *arg, const struct journal_record *record, int ret);
+
+/* Takes back one record. 0, UNDO_NO_DIR or -errno; says nothing. */
 int undo_record(const struct undo_dirs *dirs, bool is_this_boot,
 		const struct journal_record *record);
 
@@ -45,8 +50,8 @@ int undo_record(const struct undo_dirs *dirs, bool is_this_boot,
 size_t undo_journal(int fd, const struct undo_dirs *dirs, const struct journal *journal,
 		    undo_told told, void *arg);
 
-/* "remove /tmp/dir pages-1.img" into ret. */
-void undo_describe(const struct journal_record *record, char *ret, size_t size);
+/* Logs what became of a record: what was done at that level (enum log_level). */
+void undo_log(struct cr *cr, int level, const struct journal_record *record, int ret);
 
 /* Keeps a duplicate of fd unless the directory is there already; full or failing, it does without.
  * True if kept anew. */

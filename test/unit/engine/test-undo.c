@@ -154,8 +154,8 @@ static void test_folder_replaced(void **state)
 	/* That of a folder which is elsewhere. */
 	record.fields[1] = images.fields[1] = f.other_ino;
 	record.fields[2] = "name";
-	assert_int_equal(undo_record(NULL, true, &record), 0);
-	assert_int_equal(undo_record(NULL, true, &images), 0);
+	assert_int_equal(undo_record(NULL, true, &record), UNDO_NO_DIR);
+	assert_int_equal(undo_record(NULL, true, &images), UNDO_NO_DIR);
 	assert_true(is_there(AT_FDCWD, f.name));
 	record.fields[1] = images.fields[1] = "1:1";
 	assert_int_equal(undo_record(NULL, true, &record), -ESTALE);
@@ -163,7 +163,7 @@ static void test_folder_replaced(void **state)
 	assert_true(is_there(AT_FDCWD, f.name));
 	/* A file in its place. */
 	record.fields[0] = f.name;
-	assert_int_equal(undo_record(NULL, true, &record), 0);
+	assert_int_equal(undo_record(NULL, true, &record), UNDO_NO_DIR);
 	assert_int_equal(unlink(f.name), 0);
 	assert_int_equal(rmdir(f.names), 0);
 	assert_int_equal(rmdir(f.other), 0);
@@ -196,6 +196,8 @@ static void test_parent(void **state)
 	check_parent(AT_FDCWD, f.name, f.names, "name");
 	check_parent(dirfd, "names/name", f.names, "name");
 	check_parent(dirfd, "names", f.path, "names");
+	check_parent(dirfd, "names//", f.path, "names//");
+	check_parent(dirfd, "names/name/", f.names, "name/");
 	check_parent(dirfd, "no/such", f.path, "no/such");
 	check_parent(AT_FDCWD, "name", ".", "name");
 	check_parent(dirfd, "/no-such", "/", "no-such");
