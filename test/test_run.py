@@ -189,6 +189,24 @@ def test_action_scripts(counter, images):
     counter.verify()
 
 
+def test_programs_have_the_limits_of_the_caller(counter, images):
+    """The tool has more descriptors for itself, not for scripts and the command."""
+    seen, script = images.work / "seen", images.work / "script"
+    script.write_text(f"#!/bin/sh\necho $(ulimit -Sn) $(ulimit -Hn) >> {seen}\n")
+    script.chmod(0o755)
+    shell, hard = 'ulimit -Sn 1000; exec "$@"', resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    common = ["-D", images.folder, "-W", images.work, "-v4", "--action-script", script]
+    dump = [CRIU, "dump", "-t", str(counter.pid), "-o", "dump.log", *common]
+    subprocess.run(["/bin/sh", "-c", shell, "sh", *dump], check=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    counter.wait_gone()
+    counter.forget_end()
+    restore = [CRIU, "restore", "-o", "restore.log", *common, "--exec-cmd", "--", script]
+    subprocess.run(["/bin/sh", "-c", shell, "sh", *restore], check=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    # Two of the dump, four of the restore, and the command.
+    assert seen.read_text() == f"1000 {hard}\n" * 7
+    counter.verify()
+
+
 def test_post_dump_script_fails(counter, images):
     """Its exit status is criu's, and the tree goes on."""
     script = images.work / "script"

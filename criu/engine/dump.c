@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 #include "arch/cpuinfo.h"
 #include "compel/base/bits.h"
@@ -35,24 +34,7 @@
 #include "util/log.h"
 #include "util/pool.h"
 
-/* Descriptors that a large tree may need: two for a process, more while it is looked at. */
-#define MANY_DESCRIPTORS (1u << 20)
-
 /* ---- before ---- */
-
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit, more = {MANY_DESCRIPTORS, MANY_DESCRIPTORS};
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	more.rlim_max = MAX(limit.rlim_max, more.rlim_max);
-	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-		return;
-	/* Not privileged: as far as it goes. */
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 static int no_job(void *ctx, size_t index, size_t worker)
 {
@@ -69,7 +51,7 @@ static int prepare(struct cr *cr)
 	};
 	int err;
 
-	raise_descriptor_limit();
+	plan_raise_limits(cr);
 	err = dump_start(cr);
 	if (err < 0)
 		return err;

@@ -60,6 +60,7 @@ static void run_stop(struct cr *cr)
 {
 	alloc_set_handler(NULL, NULL);
 	cancel_stop(cr);
+	(void)plan_give_back_limits(cr);
 	munmap(cr->run, sizeof(struct run));
 	cr->run = NULL;
 }

@@ -8,7 +8,6 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,9 +33,6 @@
 #include "util/alloc.h"
 #include "util/log.h"
 
-/* As many descriptors as the kernel has for anyone, or as we may have. */
-#define MANY_DESCRIPTORS (1u << 20)
-
 /* ---- options, and what this tool is ---- */
 
 static int read_own(struct cr *cr)
@@ -53,26 +49,6 @@ static int read_own(struct cr *cr)
 	return 0;
 }
 
-/* For descriptors of the tool beside and above those of the tree; tasks get the limit that they
- * had. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit, more = {MANY_DESCRIPTORS, MANY_DESCRIPTORS};
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	/* Past the hard limit may go who has CAP_SYS_RESOURCE. */
-	more = (struct rlimit){MAX(limit.rlim_cur, MANY_DESCRIPTORS),
-			       MAX(limit.rlim_max, MANY_DESCRIPTORS)};
-	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-		return;
-	more.rlim_cur = MANY_DESCRIPTORS;
-	more.rlim_cur = MIN(limit.rlim_max, more.rlim_cur);
-	more.rlim_max = limit.rlim_max;
-	if (more.rlim_cur > limit.rlim_cur)
-		(void)setrlimit(RLIMIT_NOFILE, &more);
-}
-
 int restore_check_options(struct cr *cr)
 {
 	cr->restore = xcalloc(1, sizeof(*cr->restore));
@@ -82,7 +58,6 @@ int restore_check_options(struct cr *cr)
 		return log_refuse(cr, -EINVAL, "--restore-sibling: needs --restore-detached");
 	if (cr->opts->exec_cmd && cr->opts->restore_detached)
 		return log_refuse(cr, -EINVAL, "--exec-cmd: does not go with --restore-detached");
-	raise_descriptor_limit();
 	return read_own(cr);
 }
 

@@ -208,6 +208,7 @@ static int begin(struct cr *cr)
 	int err;
 
 	stats_begin(cr->stats, STATS_RESTORE_TIME);
+	plan_raise_limits(cr);
 	err = restore_check_options(cr);
 	return err ? err : hold_prepare(cr);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* struct run, shared between plan.c, cancel.c, fault.c and progress.c. It lies in memory that
+/* struct run, shared between plan.c, cancel.c, fault.c, limits.c and
+ * progress.c. It lies in memory that
  * forked tasks share. */
 #ifndef CRIU_ENGINE_RUN_PRIV_H
 #define CRIU_ENGINE_RUN_PRIV_H
@@ -7,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #define FAULTS_MAX      16
@@ -41,6 +43,9 @@ struct run {
 	struct sigaction old_pipe, old_xfsz;
 	/* plan.c */
 	bool is_committed;
+	/* limits.c */
+	struct rlimit own_limit; /* of descriptors, before it was raised */
+	bool has_own_limit;
 	/* fault.c */
 	struct fault faults[FAULTS_MAX];
 	size_t n_faults;

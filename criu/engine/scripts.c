@@ -16,6 +16,7 @@
 
 #include "compel/base/cleanup.h"
 #include "cr.h"
+#include "engine/plan.h"
 #include "engine/scripts.h"
 #include "run.h"
 #include "util/alloc.h"
@@ -55,7 +56,8 @@ static int script_start(struct cr *cr, const struct scripts *scripts, const char
 	char action_env[64], dir_env[64], pid_env[48], *program;
 	const char *env[4] = {action_env};
 	const char *argv[] = {NULL, NULL};
-	struct spawn spawn = {.argv = argv, .env = env};
+	struct spawn spawn = {
+		.argv = argv, .env = env, .prepare = plan_give_back_limits, .arg = cr};
 	size_t n = 1;
 	int err;
 

@@ -29,9 +29,8 @@ void undo_log(struct cr *cr, int level, const struct journal_record *record, int
 		log_err(cr, ret, "undo: %s", text);
 	else if (ret == UNDO_NO_DIR)
 		log_warn(cr,
-			 "undo: %s: its directory is not there: unless that was removed (but "
-			 "moved, or "
-			 "hidden by a mount), what is named is still in it",
+			 "undo: %s: its directory is not there; unless it was removed, what is "
+			 "named is still in it",
 			 text);
 	else
 		log_emit(cr->log, level, __FILE__, __LINE__, "undo: %s: done", text);
