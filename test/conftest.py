@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lib import criu, host, kfd, plugins  # noqa: E402
+from lib import criu, host, kfd, plugins, program  # noqa: E402
 
 
 def pytest_configure(config):
@@ -63,6 +63,19 @@ def tidy(request):
     assert not left, f"left behind: {', '.join(left)}"
     assert host.own_fds() == fds, "descriptors were left open"
     assert host.mounts() == mounts, "mounts were left"
+
+
+@pytest.fixture
+def images(folder, tidy):
+    return criu.Images(folder / "images")
+
+
+@pytest.fixture
+def counter(folder, images):
+    """A small program that counts, and runs."""
+    counter = program.Program(program.COUNTER, folder / "program")
+    assert counter.wait_ready()
+    return counter
 
 
 @pytest.fixture(scope="module")

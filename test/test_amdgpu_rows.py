@@ -11,10 +11,9 @@ import pytest
 
 from lib import host
 from lib.amdgpu import assert_goes_on, assert_nothing, dumped, options, select, start, wrong
-from lib.criu import TOP, Images
+from lib.criu import TOP, Images, errors
 from lib.kfd import Emulator
 from lib.plugins import FakeDevice, Plugins
-from lib.victim import failed
 
 pytestmark = pytest.mark.usefixtures("own_mounts")
 
@@ -383,7 +382,7 @@ def test_mappings_whose_files_are_closed(folder, emulator, closed):
             is_refused = "kfd" in closed
             text = images.dump(pid, *options(emulator), expect=1 if is_refused else 0)
             if is_refused:
-                assert "mapping" in failed(text)[0] and "renderD128: the file that it is of is closed" in failed(text)[0]
+                assert "mapping" in errors(text)[0] and "renderD128: the file that it is of is closed" in errors(text)[0]
                 assert victim.poll() is None and list(mapped(pid))
                 return
             victim.wait()

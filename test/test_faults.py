@@ -10,7 +10,8 @@ import signal
 import pytest
 
 from lib import host
-from lib.victim import Victim, failed, plan_names
+from lib.criu import errors
+from lib.victim import Victim, plan_names
 
 DUMP = plan_names("dump", "-t", "1", "-D", "/")
 DRY_DUMP = plan_names("dump", "--dry-run", "-t", "1", "-D", "/")
@@ -80,7 +81,7 @@ def dump(victim, step, *options, expect):
 @pytest.mark.parametrize("step", [step for step in modes(BEFORE, "", ":after") if step != "go-on:after"])
 def test_dump_fails(step, running):
     images, log = dump(running, step, expect=1)
-    assert f"{step.partition(':')[0]}: failed on request" in failed(log)[0], log
+    assert f"{step.partition(':')[0]}: failed on request" in errors(log)[0], log
     assert not list(images.folder.iterdir()), "images were left"
     running.assert_unharmed()
     running.assert_tidy()
@@ -122,7 +123,7 @@ def test_dry_dump_fails(step, running):
 @pytest.mark.parametrize("step", modes([name for name in DUMP if name not in DUMP_FINAL], ":term"))
 def test_dump_is_interrupted(step, running):
     images, log = dump(running, step, expect=1)
-    assert "interrupted by SIGTERM" in failed(log)[0], log
+    assert "interrupted by SIGTERM" in errors(log)[0], log
     assert not list(images.folder.iterdir()), "images were left"
     running.assert_unharmed()
     running.assert_tidy()
@@ -168,7 +169,7 @@ TOO_LATE = ["detach:after", *modes(RESTORE_RUNS, "", ":after")]
 @pytest.mark.parametrize("step", [step for step in modes(STEPS, "", ":after") + POINTS if step not in TOO_LATE])
 def test_restore_fails(step, dumped):
     log = restore(dumped, step, expect=1)
-    assert f"{step.partition(':')[0]}: failed on request" in failed(log)[0], log
+    assert f"{step.partition(':')[0]}: failed on request" in errors(log)[0], log
     dumped.assert_undone()
     assert_images_whole(dumped)
 
@@ -176,7 +177,7 @@ def test_restore_fails(step, dumped):
 @pytest.mark.parametrize("step", modes([name for name in RESTORE if name not in RESTORE_FINAL], ":term"))
 def test_restore_is_interrupted(step, dumped):
     log = restore(dumped, step, expect=1)
-    assert "interrupted by SIGTERM" in failed(log)[0], log
+    assert "interrupted by SIGTERM" in errors(log)[0], log
     dumped.assert_undone()
     assert_images_whole(dumped)
 

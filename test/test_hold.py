@@ -11,11 +11,10 @@ import subprocess
 import pytest
 
 from lib import host
-from lib.criu import CRIU, LIMIT, TOP, Images, run
-from lib.program import BUILT, SOURCES, Program, settings
-from lib.victim import Victim, failed
+from lib.criu import CRIU, LIMIT, TOP, Images, errors, run
+from lib.program import BUILT, COUNTER, SOURCES, Program, settings
+from lib.victim import Victim
 
-COUNTER = BUILT / "counter-plain"
 
 # Programs that a late end of the restore could harm: stops, signals, timers, parents.
 KINDS = ("pdeath-root", "rseq-section", "seccomp-threads", "session-orphans", "signal-pending", "syscall-restart", "task-stopped",
@@ -266,7 +265,7 @@ def test_death_while_held(which, victim):
     os.kill(pid, signal.SIGKILL)
     host.wait_until(lambda: host.is_gone(victim.holder), "the holder's end")
     victim.assert_undone()
-    assert f"pid {pid}: was killed" in failed(victim.log())[0]
+    assert f"pid {pid}: was killed" in errors(victim.log())[0]
     facts = json.loads(report.read_text())
     assert facts["exit_code"] == 1 and f"pid {pid}: was killed" in json.dumps(facts)
     victim.set.restore(*victim.options(), env=victim.env)
@@ -291,7 +290,7 @@ def test_scripts(victim):
 def test_fails_before(step, victim):
     """The command says so, and nothing is left."""
     log = victim.hold("--pidfile", "pid", fail=step, expect=1)
-    assert ("interrupted by SIGTERM" if "term" in step else f"{step.partition(':')[0]}: failed on request") in failed(log)[0]
+    assert ("interrupted by SIGTERM" if "term" in step else f"{step.partition(':')[0]}: failed on request") in errors(log)[0]
     assert "criu: restore failed" in log
     victim.assert_undone()
     assert not (victim.set.work / "pid").exists()
@@ -394,7 +393,7 @@ def test_resume_of_a_device_fails(victim):
     subprocess.run(["cc", "-shared", "-fPIC", f"-I{TOP}/plugins/include/criu", "-o", libdir / "unwilling.so", libdir / "unwilling.c"],
                    check=True)
     log = victim.hold("-L", libdir, expect=1)
-    assert "unwilling" in failed(log)[0] and "criu: restore failed" in log, log
+    assert "unwilling" in errors(log)[0] and "criu: restore failed" in log, log
     victim.assert_undone()
     victim.set.restore(*victim.options(), env=victim.env)
     victim.program.verify()
@@ -414,7 +413,7 @@ def test_no_place_for_the_socket(folder):
     (folder / "run").mkdir()
     (folder / "run").chmod(0o777)
     log = images.command("restore", "--hold", expect=1, env={"CRIU_RUN_DIR": str(folder / "run")})
-    assert "--hold: open the run directory" in failed(log)[0]
+    assert "--hold: open the run directory" in errors(log)[0]
 
 
 def test_dry_run(victim):

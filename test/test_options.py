@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, TOP, Images, run
-from lib.program import BUILT, Program
+from lib.criu import CRIU, TOP, run
+from lib.program import BUILT, COUNTER, Program
 
-COUNTER = BUILT / "counter-plain"
 CRIT = TOP / "build/bin/crit"
 
 # ---- the tables ----
@@ -238,18 +237,6 @@ def test_deprecated(command, env, tmp_path):
 
 
 # ---- dump and restore ----
-
-@pytest.fixture
-def images(folder, tidy):
-    return Images(folder / "images")
-
-
-@pytest.fixture
-def counter(folder, images):
-    program = Program(COUNTER, folder / "program")
-    assert program.wait_ready()
-    return program
-
 
 @pytest.fixture
 def gone(images, counter):

@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import sys
 import pytest
 
 from lib import host
-from lib.criu import TOP, Images
+from lib.criu import TOP
 
 CRIT = TOP / "build/bin/crit"
 
@@ -49,11 +48,6 @@ int getsockopt(int fd, int level, int name, void *value, unsigned int *size)
 	return (int)syscall(SYS_getsockopt, fd, level, name, value, size);
 }
 """
-
-
-@pytest.fixture
-def images(folder, tidy):
-    return Images(folder / "images")
 
 
 @contextlib.contextmanager

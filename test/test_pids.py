@@ -12,39 +12,53 @@ import subprocess
 import pytest
 
 from lib import host
-from lib.criu import CRIU, Images
-from lib.program import BUILT, Program
+from lib.criu import CRIU, errors
+from lib.program import COUNTER, Program
 
-COUNTER = BUILT / "counter-plain"
-SYS_CLONE3 = 435
-
-
-@pytest.fixture
-def images(folder, tidy):
-    return Images(folder / "images")
+LIBC = ctypes.CDLL(None, use_errno=True)
+SYS_CLONE3, CLONE_NEWPID = 435, 0x20000000
+# Of field 9 of proc_pid_stat(5), which host.stat() counts from the third on.
+FLAGS, PF_EXITING = 6, 4
 
 
-@pytest.fixture
-def counter(folder, images):
-    program = Program(COUNTER, folder / "program")
-    assert program.wait_ready()
-    return program
-
-
-def first_error(log):
-    return [line for line in log.splitlines() if "Error (" in line][0]
-
-
-def take(pid):
-    """A process with that number, which waits."""
-    number = ctypes.c_int(pid)
+def take(*pids, flags=0):
+    """A process with that number, which waits; with CLONE_NEWPID, first that in there, which is 1."""
+    numbers = (ctypes.c_int * len(pids))(*pids)
     # struct clone_args, linux/sched.h: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size.
-    args = struct.pack("10Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1)
-    got = ctypes.CDLL(None, use_errno=True).syscall(SYS_CLONE3, args, len(args))
+    args = struct.pack("10Q", flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(numbers), len(pids))
+    got = LIBC.syscall(SYS_CLONE3, args, len(args))
     if got == 0:
         while True:
             signal.pause()
-    assert got == pid, os.strerror(ctypes.get_errno())
+    assert got == pids[-1], os.strerror(ctypes.get_errno())
+
+
+def fork_in_pid_namespace_of(pid):
+    """A child of ours in there, which waits."""
+    with open("/proc/self/ns/pid") as own, open(f"/proc/{pid}/ns/pid") as other:
+        assert LIBC.setns(other.fileno(), CLONE_NEWPID) == 0, os.strerror(ctypes.get_errno())
+        try:
+            if (child := os.fork()) == 0:
+                while True:
+                    signal.pause()
+        finally:
+            assert LIBC.setns(own.fileno(), CLONE_NEWPID) == 0, os.strerror(ctypes.get_errno())
+    return child
+
+
+@contextlib.contextmanager
+def ending(pid):
+    """A process with that number that was killed, and does not end before the context is left: it is the first of a pid namespace,
+    which has to wait for all others in there (pid_namespaces(7)), and one of them is a zombie that only we can reap."""
+    take(1, pid, flags=CLONE_NEWPID)
+    member = fork_in_pid_namespace_of(pid)
+    os.kill(pid, signal.SIGKILL)
+    try:
+        host.wait_until(lambda: int(host.stat(pid)[FLAGS]) & PF_EXITING, f"pid {pid} is ending")
+        yield
+    finally:
+        os.waitpid(member, 0)
+        os.waitpid(pid, 0)
 
 
 @contextlib.contextmanager
@@ -77,7 +91,7 @@ def test_number_of_a_group(folder, images, kind):
     images.dump(program.pid)
     program.wait_gone()
     program.forget_end()
-    error = first_error(images.restore(expect=1))
+    error = errors(images.restore(expect=1))[0]
     assert f"pid {program.pid}: is taken as the group or session of" in error and f"pid {member})" in error
     assert host.children(os.getpid()) == [member]
     os.kill(member, signal.SIGKILL)
@@ -94,7 +108,7 @@ def test_number_taken_late(counter, images):
         take(counter.pid)
         tool.send_signal(signal.SIGCONT)
         assert tool.wait() == 1
-    assert f"pid {counter.pid}: is taken by" in first_error(log.read_text())
+    assert f"pid {counter.pid}: is taken by" in errors(log.read_text())[0]
     os.kill(counter.pid, signal.SIGKILL)
     os.waitpid(counter.pid, 0)
     counter.forget_end()
@@ -102,75 +116,44 @@ def test_number_taken_late(counter, images):
     counter.verify()
 
 
-def test_signal_while_it_is_waited_for_late(counter, images, freezer):
+def test_signal_while_it_is_waited_for_late(counter, images):
     """Tasks are forked with all signals blocked; the wait ends with one nevertheless."""
     images.dump(counter.pid)
     counter.wait_gone()
-    with stopped_restore(images, "fork") as (tool, log):
-        take(counter.pid)
-        kill_frozen(counter.pid, freezer)
+    with stopped_restore(images, "fork") as (tool, log), ending(counter.pid):
         tool.send_signal(signal.SIGCONT)
         host.wait_until(lambda: f"pid {counter.pid}: is ending" in log.read_text() or tool.poll() is not None, "the restore waits")
         tool.send_signal(signal.SIGTERM)
-        assert tool.wait() == 1 and "interrupted by SIGTERM" in first_error(log.read_text())
-    (freezer / "freezer.state").write_text("THAWED")
-    os.waitpid(counter.pid, 0)
+        assert tool.wait() == 1 and "interrupted by SIGTERM" in errors(log.read_text())[0]
 
 
-@pytest.fixture
-def freezer(folder):
-    """A group of the freezer of cgroup v1: what is killed in it ends only when it is thawed."""
-    top = folder / "freezer"
-    top.mkdir()
-    if subprocess.run(["mount", "-t", "cgroup", "-o", "freezer", "none", top], capture_output=True, check=False).returncode:
-        pytest.skip("this kernel has no freezer of cgroup v1 to mount")
-    group = top / f"criu-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        yield group
-        (group / "freezer.state").write_text("THAWED")
-        host.wait_until(lambda: not (group / "cgroup.procs").read_text(), "end of all in the group")
-        group.rmdir()
-    finally:
-        subprocess.run(["umount", top], check=True)
-
-
-def kill_frozen(pid, freezer):
-    """It is killed, and does not end."""
-    (freezer / "cgroup.procs").write_text(str(pid))
-    (freezer / "freezer.state").write_text("FROZEN")
-    host.wait_until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n", "the freezer")
-    os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def restore_beside_ending(counter, images, freezer):
-    """A restore that waits for the pid of a task which was killed and does not end; yields the tool and its log."""
-    images.dump(counter.pid, "-R")
-    kill_frozen(counter.pid, freezer)
+def waiting_restore(counter, images):
+    """A restore that waits for the pid, and its log."""
     log = images.work / "early.log"
     command = [CRIU, "restore", "-d", "-D", images.folder, "-W", images.work, "-v4", "-o", log.name]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as tool:
-        host.wait_until(lambda: log.exists() and f"pid {counter.pid}: is ending" in log.read_text() or tool.poll() is not None,
-                        "restore waits for the pid")
-        assert tool.poll() is None, log.read_text()
-        yield tool, log
+    tool = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    host.wait_until(lambda: log.exists() and f"pid {counter.pid}: is ending" in log.read_text() or tool.poll() is not None,
+                    "restore waits for the pid")
+    assert tool.poll() is None, log.read_text()
+    return tool, log
 
 
-def test_pid_of_a_task_that_is_ending(counter, images, freezer):
-    """A tree that was killed a moment ago, which the kernel still takes apart, is waited for."""
-    with restore_beside_ending(counter, images, freezer) as (tool, log):
-        (freezer / "freezer.state").write_text("THAWED")
-        counter.wait_gone()
-        counter.forget_end()
-        assert tool.wait() == 0, log.read_text()
+def test_pid_of_a_task_that_is_ending(counter, images):
+    """A task that was killed a moment ago, which the kernel still takes apart, is waited for."""
+    images.dump(counter.pid)
+    counter.wait_gone()
+    counter.forget_end()
+    with ending(counter.pid):
+        tool, log = waiting_restore(counter, images)
+    assert tool.wait() == 0, log.read_text()
     counter.verify()
 
 
-def test_pid_of_a_task_that_does_not_end(counter, images, freezer):
+def test_pid_of_a_task_that_does_not_end(counter, images):
     """One need not wait for it."""
-    with restore_beside_ending(counter, images, freezer) as (tool, log):
+    images.dump(counter.pid)
+    counter.wait_gone()
+    with ending(counter.pid):
+        tool, log = waiting_restore(counter, images)
         tool.send_signal(signal.SIGINT)
         assert tool.wait() == 1 and "interrupted by SIGINT" in log.read_text()
-    (freezer / "freezer.state").write_text("THAWED")
-    counter.wait_gone()

@@ -14,30 +14,13 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, LIMIT, Images
-from lib.program import BUILT, Program
+from lib.criu import CRIU, LIMIT, errors
+from lib.program import BUILT, COUNTER, Program
 from lib.victim import Victim
 
-COUNTER = BUILT / "counter-plain"
 
 # How far apart the bytes are that are flipped, and the lengths to which images are cut; CRIU_FLIP=all takes each.
 FLIP, CUT = (1, 1) if os.environ.get("CRIU_FLIP") == "all" else (499, 709)
-
-
-@pytest.fixture
-def images(folder, tidy):
-    return Images(folder / "images")
-
-
-@pytest.fixture
-def counter(folder, images):
-    program = Program(COUNTER, folder / "program")
-    assert program.wait_ready()
-    return program
-
-
-def errors(log):
-    return [line for line in log.splitlines() if "Error (" in line]
 
 
 def assert_no_images(images):

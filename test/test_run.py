@@ -14,28 +14,15 @@ from pathlib import Path
 import pytest
 
 from lib import host
-from lib.criu import CRIU, LIMIT, TOP, Images, run
-from lib.program import BUILT, Program
+from lib.criu import CRIU, LIMIT, TOP, run
+from lib.program import BUILT, COUNTER, Program
 
-COUNTER = BUILT / "counter-plain"
 CRIT = TOP / "build/bin/crit"
 PR_CAPBSET_DROP, CAP_SYS_ADMIN = 24, 21
 
 
 def crit(*args, data=None):
     return subprocess.run([CRIT, *args], input=data, stdout=subprocess.PIPE, check=True).stdout
-
-
-@pytest.fixture
-def counter(folder, tidy):
-    program = Program(COUNTER, folder / "program")
-    assert program.wait_ready()
-    return program
-
-
-@pytest.fixture
-def images(folder):
-    return Images(folder / "images")
 
 
 def dumped(program, images, *options, **kwargs):

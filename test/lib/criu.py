@@ -35,6 +35,11 @@ def tail(path, lines=60):
         return str(e)
 
 
+def errors(log):
+    """The lines of a log that tell of errors, the cause first."""
+    return [line for line in log.splitlines() if "Error (" in line]
+
+
 class Images:
     """An image directory, with the work directory beside it."""
 

@@ -10,6 +10,7 @@ from lib import host
 from lib.criu import TOP
 
 BUILT = TOP / "build/test/cr"
+COUNTER = BUILT / "counter-plain"
 SOURCES = TOP / "test/cr"
 
 # Words that may follow "criu-" in the comment at the top of a program.

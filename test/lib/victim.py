@@ -95,9 +95,4 @@ class Victim:
         self.assert_tidy()
 
 
-def failed(log):
-    """The sentence with which a run ends."""
-    return [line for line in log.splitlines() if "Error (" in line]
-
-
-__all__ = ["CriuFailed", "Victim", "failed", "plan_names"]
+__all__ = ["CriuFailed", "Victim", "plan_names"]
