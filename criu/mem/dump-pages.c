@@ -362,8 +362,9 @@ static int dump_all(struct page_dump *dump)
 
 int mem_dump_pages(struct cr *cr)
 {
-	struct page_dump dump = {
-		.cr = cr, .lock = PTHREAD_MUTEX_INITIALIZER, .may_be_huge = !huge_files_may_hang()};
+	struct page_dump dump = {.cr = cr,
+				 .lock = PTHREAD_MUTEX_INITIALIZER,
+				 .may_be_huge = !huge_files_may_hang("/proc/sys/kernel")};
 	size_t n_workers = pool_size(cr->pool);
 	int err;
 

@@ -12,6 +12,8 @@
  */
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -33,6 +35,8 @@
 /* By one call. Clearing 4 MiB takes a fraction of a millisecond. Searching a fragmented memory for
  * huge pages takes longer than they gain. */
 #define TOO_LONG_US 20000
+/* After so many nothing more is tried. */
+#define FAILURES 3
 
 bool huge_file_is_possible(int fd)
 {
@@ -41,16 +45,26 @@ bool huge_file_is_possible(int fd)
 	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
+static bool read_us(const char *folder, const char *name, long *ret)
+{
+	char path[256], text[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	n = fd_read_file_into(-1, path, text, sizeof(text));
+	*ret = n > 0 ? strtol(text, NULL, 10) : 0;
+	return n > 0;
+}
+
 /* The kernel has a worker run on each CPU before it collapses pages. A real-time task that is never
  * kept from its CPU (sched(7), "Limiting the CPU usage") would keep us waiting, and not to be
  * killed, with the victim frozen. */
-bool huge_files_may_hang(void)
+bool huge_files_may_hang(const char *folder)
 {
-	char text[32];
-	ssize_t n =
-		fd_read_file_into(-1, "/proc/sys/kernel/sched_rt_runtime_us", text, sizeof(text));
+	long runtime, period;
 
-	return n > 0 && text[0] == '-';
+	return !read_us(folder, "sched_rt_runtime_us", &runtime) ||
+	       !read_us(folder, "sched_rt_period_us", &period) || runtime < 0 || runtime >= period;
 }
 
 /* Room for size bytes at an address that huge pages can be at, kept from one time to the next. */
@@ -94,7 +108,8 @@ static void count_failure(struct huge_files *files, int err)
 	bool may_pass = err == -ETIME || err == -ENOMEM || err == -EAGAIN || err == -EBUSY;
 
 	__atomic_store_n(&files->err, err, __ATOMIC_RELAXED);
-	__atomic_add_fetch(&files->failures, may_pass ? 1 : HUGE_FILE_FAILURES, __ATOMIC_RELAXED);
+	if (__atomic_add_fetch(&files->failures, 1, __ATOMIC_RELAXED) >= FAILURES || !may_pass)
+		__atomic_store_n(&files->is_off, true, __ATOMIC_RELAXED);
 }
 
 void huge_file_prepare(struct huge_files *files, struct huge_window *window, int fd,
@@ -105,8 +120,7 @@ void huge_file_prepare(struct huge_files *files, struct huge_window *window, int
 
 	offset = round_up(offset, HUGE);
 	end = round_down(end, HUGE);
-	if (offset >= end ||
-	    __atomic_load_n(&files->failures, __ATOMIC_RELAXED) >= HUGE_FILE_FAILURES)
+	if (offset >= end || __atomic_load_n(&files->is_off, __ATOMIC_RELAXED))
 		return;
 	at = reserve(window, end - offset);
 	err = at ? collapse(at, fd, offset, end - offset) : -ENOMEM;

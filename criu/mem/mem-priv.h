@@ -152,12 +152,11 @@ void uprobes_add_pages(struct cr *cr, struct task *task, const struct vma *vma, 
 
 /* One for all workers; zeroed: nothing tried yet. All atomic. */
 struct huge_files {
-	uint64_t bytes;        /* in huge pages */
-	unsigned int failures; /* at HUGE_FILE_FAILURES nothing more is tried */
-	int err;               /* the last failure, -ETIME: it took too long */
+	uint64_t bytes; /* in huge pages */
+	unsigned int failures;
+	int err;     /* the last failure, -ETIME: it took too long */
+	bool is_off; /* nothing more is tried */
 };
-
-#define HUGE_FILE_FAILURES 3
 
 /* Address space of one worker; zeroed: none yet. */
 struct huge_window {
@@ -167,8 +166,9 @@ struct huge_window {
 
 /* Is the file on tmpfs? */
 bool huge_file_is_possible(int fd);
-/* Might making huge pages wait for ever, on a machine set up for real-time tasks? */
-bool huge_files_may_hang(void);
+/* Might making huge pages wait for ever, on a machine set up for real-time tasks? So say the files
+ * in folder, which is /proc/sys/kernel but in tests. */
+bool huge_files_may_hang(const char *folder);
 
 /*
  * Gives the file huge pages for what lies between offset and end, as far as it is whole huge pages;

@@ -137,7 +137,8 @@ static void choose(struct cr *cr, struct task *task, const struct pagemap *pagem
 
 	for (unsigned int i = 0; i < task->mm->n_vmas; i++) {
 		const struct vma *vma = &task->mm->vmas[i];
-		bool is_empty = is_within(&empty, &at, vma);
+		/* Guard regions are no pages, but something to be saved. */
+		bool is_empty = is_within(&empty, &at, vma) && !(vma->facts->flags & VMA_GU);
 
 		ret[i] = is_scanned(vma) && !is_empty;
 		n_empty += is_empty;
