@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 struct cr;
+struct rlimit;
 struct stat;
 
 /*
@@ -26,8 +27,12 @@ struct stat;
 /* True once a signal asked this run to stop; long loops look at it (one load) and return
  * -ECANCELED, unlogged. */
 bool plan_is_cancelled(const struct cr *cr);
-/* The same for a wait of the tool with signals blocked, where it costs a system call. */
+/* The same for a wait of the tool with signals blocked, where it costs a system call. Processes
+ * that it has forked know of the signal then as well. */
 bool plan_is_cancelled_blocked(const struct cr *cr);
+
+/* The limits that the tool was started with: getrlimit(2) but for those that a run changes. */
+int plan_own_limit(const struct cr *cr, int resource, struct rlimit *ret);
 
 /*
  * Waits until fd has one of events (POLLIN …), for timeout_ms at most (-1: for ever); shows

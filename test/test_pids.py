@@ -13,7 +13,7 @@ import pytest
 
 from lib import host
 from lib.criu import CRIU, errors
-from lib.program import COUNTER, Program
+from lib.program import BUILT, COUNTER, Program
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 SYS_CLONE3, CLONE_NEWPID = 435, 0x20000000
@@ -116,13 +116,17 @@ def test_number_taken_late(counter, images):
     counter.verify()
 
 
-def test_signal_while_it_is_waited_for_late(counter, images):
-    """Tasks are forked with all signals blocked; the wait ends with one nevertheless."""
-    images.dump(counter.pid)
-    counter.wait_gone()
-    with stopped_restore(images, "fork") as (tool, log), ending(counter.pid):
+@pytest.mark.parametrize("name", ["counter-plain", "pdeath-root"])
+def test_signal_while_it_is_waited_for_late(folder, images, name):
+    """Tasks are forked with all signals blocked, a root that wants a signal when its parent ends not even by the tool itself; the wait
+    ends with one nevertheless."""
+    program = Program(BUILT / name, folder / "program")
+    assert program.wait_ready()
+    images.dump(program.pid)
+    program.wait_gone()
+    with stopped_restore(images, "fork") as (tool, log), ending(program.pid):
         tool.send_signal(signal.SIGCONT)
-        host.wait_until(lambda: f"pid {counter.pid}: is ending" in log.read_text() or tool.poll() is not None, "the restore waits")
+        host.wait_until(lambda: f"pid {program.pid}: is ending" in log.read_text() or tool.poll() is not None, "the restore waits")
         tool.send_signal(signal.SIGTERM)
         assert tool.wait() == 1 and "interrupted by SIGTERM" in errors(log.read_text())[0]
 

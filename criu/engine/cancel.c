@@ -26,19 +26,24 @@ static const int signals[RUN_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
 /* A handler gets no argument of ours: the run that the signals of this process are for. */
 static struct run *signalled;
 
-static void cancel_handler(int sig)
+static void take_signal(struct run *run, int sig)
 {
 	const uint64_t one = 1;
 	uint32_t none = 0;
 	int saved = errno;
 
-	if (signalled && !signalled->is_deaf &&
-	    __atomic_compare_exchange_n(&signalled->signal, &none, (uint32_t)sig, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED) &&
-	    write(signalled->cancel_fd, &one, sizeof(one)) < 0)
+	if (__atomic_compare_exchange_n(&run->signal, &none, (uint32_t)sig, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_RELAXED) &&
+	    write(run->cancel_fd, &one, sizeof(one)) < 0)
 		/* Waits that poll it go on till their own end; the flag is set. */
 		errno = saved;
 	errno = saved;
+}
+
+static void cancel_handler(int sig)
+{
+	if (signalled && !signalled->is_deaf)
+		take_signal(signalled, sig);
 }
 
 static void signals_of_run(sigset_t *ret)
@@ -116,18 +121,17 @@ bool plan_is_cancelled(const struct cr *cr)
 
 bool plan_is_cancelled_blocked(const struct cr *cr)
 {
-	const struct run *run = cr->run;
+	struct run *run = cr->run;
 	sigset_t pending;
 
 	if (plan_is_cancelled(cr))
 		return true;
 	if (!run || run->is_deaf || getpid() != run->owner || sigpending(&pending) < 0)
 		return false;
-	/* Our handler takes it up when it is let through. */
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		if (run->old[i].sa_handler != SIG_IGN && sigismember(&pending, signals[i]))
-			return true;
-	return false;
+			take_signal(run, signals[i]);
+	return plan_is_cancelled(cr);
 }
 
 int plan_cancel_fd(const struct cr *cr)

@@ -101,7 +101,7 @@ int fault_parse(struct cr *cr, const struct plan *plan)
 }
 
 static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enum fault_mode die,
-		      bool outlives)
+		      bool is_outliving)
 {
 	for (size_t i = 0; i < cr->run->n_faults; i++) {
 		const struct fault *fault = &cr->run->faults[i];
@@ -111,10 +111,8 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 		if (fault->mode == die) {
 			kill(cr->run->owner, SIGKILL);
 			/* A task that is restored does not get any further. */
-			if (!outlives) {
-				for (;;)
-					pause();
-			}
+			while (!is_outliving)
+				pause();
 		}
 		if (fault->mode == FAULT_SIGNAL && fail == FAULT_BEFORE)
 			kill(cr->run->owner, SIGTERM);

@@ -294,10 +294,12 @@ static bool is_at_rest(const struct task *task)
 		struct proc_stat stat;
 		char text[256] = "";
 
+		int err = thread_dir < 0 ? thread_dir : proc_read_stat(thread_dir, &stat);
+
 		/* Killed meanwhile. */
-		if (thread_dir < 0 || proc_read_stat(thread_dir, &stat) < 0)
+		if (err == -ENOENT || err == -ESRCH)
 			continue;
-		if (!strchr("TZX", stat.state))
+		if (err < 0 || !strchr("TZX", stat.state))
 			return false;
 		(void)fd_read_file_into(thread_dir, "syscall", text, sizeof(text));
 		if (strncmp(text, "running", 7) == 0)

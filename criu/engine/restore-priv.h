@@ -53,8 +53,8 @@ int timens_load(struct cr *cr);
  * timens_leave(). */
 int timens_enter(struct cr *cr);
 int timens_leave(struct cr *cr);
-/* In a task of the tree: to the tool's clocks, and with *ret_back (-1: they are the same) back
- * again. 0, or a logged -errno. */
+/* In a task of the tree, as long as it has one thread: to the tool's clocks, and with *ret_back
+ * (-1: they are the same) back again. 0, or a logged -errno. */
 int timens_visit(struct cr *cr, int *ret_back);
 int timens_return(struct cr *cr, int back);
 

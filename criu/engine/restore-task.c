@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "arch/registers.h"
+#include "compel/base/cleanup.h"
 #include "cr.h"
 #include "engine/guardian.h"
 #include "engine/restore-priv.h"
@@ -33,6 +35,8 @@
 #include "task/restore.h"
 #include "util/fd.h"
 #include "util/log.h"
+
+#define SIGNAL_LOOK_MS 10
 
 static void process_run(struct cr *cr, const struct seed *seed) __attribute__((noreturn));
 
@@ -60,10 +64,13 @@ bool root_is_orphan(const struct cr *cr)
 	return false;
 }
 
-/* By a process that ends at once: whoever adopts orphans here is its parent then. */
+/* By a process that ends at once: whoever adopts orphans here is its parent then. It may wait for
+ * the number, and knows by us of a signal that ends the wait: all are blocked. */
 int root_fork_orphan(struct cr *cr)
 {
-	pid_t pid = fork();
+	struct pollfd poll_fd = {.fd = -1, .events = POLLIN};
+	_cleanup_close_ int pidfd = -1;
+	pid_t pid = fork(), got;
 	int status = 0;
 
 	if (pid == 0)
@@ -71,10 +78,14 @@ int root_fork_orphan(struct cr *cr)
 	if (pid < 0)
 		return log_err(cr, -errno, "pid %d: fork the process that forks it",
 			       cr->tree->root->pid);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return log_err(cr, -errno, "pid %d: wait for the process that forked it",
-				       cr->tree->root->pid);
+	poll_fd.fd = pidfd = pidfd_new(pid);
+	while ((got = waitpid(pid, &status, WNOHANG)) == 0) {
+		(void)plan_is_cancelled_blocked(cr);
+		poll(&poll_fd, 1, SIGNAL_LOOK_MS);
+	}
+	if (got < 0)
+		return log_err(cr, -errno, "pid %d: wait for the process that forked it",
+			       cr->tree->root->pid);
 	/* It has said why. */
 	return status ? -ECANCELED : 0;
 }

@@ -27,11 +27,13 @@
 #include "util/fd.h"
 #include "util/hash.h"
 #include "util/log.h"
+#include "util/time.h"
 
 /* As CRIU does it: low numbers are those of long-lived services. */
 #define HELPER_PID_MIN 301
 #define LOOK_MS        10
-#define CLONE_TRIES    2000
+/* How long a number may come free that nobody has. */
+#define CLONE_WAIT_US  2000000
 #define CLONE_PAUSE_US 1000
 #define SIGKILL_BIT    (UINT64_C(1) << (SIGKILL - 1))
 
@@ -120,14 +122,16 @@ static pid_t find_task(pid_t number)
 	return is_task(number) ? number : 0;
 }
 
-/* A process in the group or session of that number; 0 where nobody is. */
+/* A process in the group or session of that number; 0 where nobody is, or -errno. */
 static pid_t find_member(pid_t number)
 {
 	_cleanup_free_ pid_t *pids = NULL;
 	size_t n = 0;
 
-	if (proc_read_processes(&pids, &n) < 0)
-		return 0;
+	int err = proc_read_processes(&pids, &n);
+
+	if (err < 0)
+		return err;
 	for (size_t i = 0; i < n; i++)
 		if (getpgid(pids[i]) == number || getsid(pids[i]) == number)
 			return pids[i];
@@ -139,16 +143,19 @@ static pid_t find_holder(pid_t number)
 	return is_task(number) ? number : find_member(number);
 }
 
-/* Returns 0 when nobody has it (any more), the pid of who holds on to it, or -ECANCELED, unlogged.
- */
+/* Returns 0 when nobody has it (any more), the pid of who holds on to it, -ECANCELED, unlogged, or
+ * -errno, logged. */
 static pid_t stays_taken(struct cr *cr, pid_t number, pid_t (*find)(pid_t number))
 {
 	int looks[IS_ZOMBIE + 1] = {0};
 	pid_t holder;
 
 	while ((holder = find(number))) {
-		enum ending ending = how_ended(holder);
+		enum ending ending;
 
+		if (holder < 0)
+			return log_err(cr, holder, "/proc: list processes");
+		ending = how_ended(holder);
 		if (plan_is_cancelled_blocked(cr))
 			return -ECANCELED;
 		if (ending == IS_ENDING && !looks[IS_ENDING])
@@ -183,16 +190,20 @@ static int refuse_taken(struct cr *cr, pid_t number, pid_t holder)
 		log_refuse(cr, -EEXIST,
 			   "pid %d: is taken as the group or session of %s (pid %d), which %s",
 			   number, n > 0 ? comm : "a process", holder, words[how_ended(holder)]);
-	log_remedy(cr, "restore when that process is gone, or in a new pid namespace: "
-		       "unshare --pid --fork --mount-proc criu restore");
+	log_remedy(cr,
+		   "%srestore in a new pid namespace: "
+		   "unshare --pid --fork --mount-proc criu restore",
+		   holder ? "wait until that process is gone, or " : "");
 	return -EEXIST;
 }
 
 pid_t task_clone(struct cr *cr, const char *what, pid_t pid, struct clone_args *args)
 {
+	uint64_t deadline = 0;
+
 	args->set_tid = pid ? (uintptr_t)&pid : 0;
 	args->set_tid_size = pid ? 1 : 0;
-	for (int tries = 0;; tries++) {
+	for (;;) {
 		long ret = syscall(SYS_clone3, args, sizeof(*args));
 		int err = ret < 0 ? -errno : 0;
 		pid_t holder;
@@ -204,8 +215,12 @@ pid_t task_clone(struct cr *cr, const char *what, pid_t pid, struct clone_args *
 		holder = stays_taken(cr, pid, find_holder);
 		if (holder < 0)
 			return holder;
-		if (holder || tries == CLONE_TRIES)
+		if (!deadline)
+			deadline = time_now_us() + CLONE_WAIT_US;
+		if (holder || time_now_us() > deadline)
 			return refuse_taken(cr, pid, holder);
+		if (plan_is_cancelled_blocked(cr))
+			return -ECANCELED;
 		usleep(CLONE_PAUSE_US);
 	}
 }
