@@ -4,6 +4,7 @@
 import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -336,6 +337,21 @@ def test_few_descriptors(counter, images):
     if host.name(counter.pid) == "gone":
         assert "Too many open files" in log
         images.restore(preexec_fn=few(20))
+    counter.verify()
+
+
+def test_images_without_limits(counter, images):
+    """Such tasks have the limits that criu was started with, not those that it gives itself."""
+    dumped(counter, images)
+    image = images.folder / f"core-{counter.pid}.img"
+    core = json.loads(crit("decode", "-i", image))
+    assert len(core["entries"][0]["tc"].pop("rlimits")["rlimits"]) == 16
+    crit("encode", "-o", image, data=json.dumps(core).encode())
+    for path in images.folder.glob("digests-*"):
+        path.unlink()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    images.restore(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard)))
+    assert re.search(rf"^Max open files +1000 +{hard} ", Path(f"/proc/{counter.pid}/limits").read_text(), re.M)
     counter.verify()
 
 

@@ -11,6 +11,7 @@
 #include "cr.h"
 #include "engine/plan.h"
 #include "engine/run-priv.h"
+#include "run.h"
 
 /* As many as the kernel has for anyone unless fs.nr_open was raised. */
 #define MANY_DESCRIPTORS (1u << 20)
@@ -31,6 +32,14 @@ void plan_raise_limits(struct cr *cr)
 		return;
 	more = (struct rlimit){own.rlim_max, own.rlim_max};
 	(void)setrlimit(RLIMIT_NOFILE, &more);
+}
+
+int plan_own_limit(const struct cr *cr, int resource, struct rlimit *ret)
+{
+	if (resource != RLIMIT_NOFILE || !cr->run || !cr->run->has_own_limit)
+		return getrlimit(resource, ret) < 0 ? -errno : 0;
+	*ret = cr->run->own_limit;
+	return 0;
 }
 
 int plan_give_back_limits(void *arg)

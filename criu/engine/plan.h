@@ -57,7 +57,8 @@ void plan_commit(struct cr *cr);
 /* Runs the plan; 0, or the -errno of the step that failed, after everything was undone. */
 int plan_run(struct cr *cr, const struct plan *plan);
 
-/* The tool's limit of open descriptors, as far as it goes, until the run ends. */
+/* The tool's limit of open descriptors, as far as it goes, until the run ends; plan_own_limit()
+ * (run.h) is what it was. */
 void plan_raise_limits(struct cr *cr);
 /* As it was before (arg: struct cr), also in a child of fork(2). 0 or -errno, unlogged. */
 int plan_give_back_limits(void *arg);

@@ -195,7 +195,6 @@ struct task_args {
 	struct itimer_args itimers[3]; /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
 	struct args_ref posix_timers;  /* of struct posix_timer_args, ids ascending */
 	struct rlimit_args limits[ARGS_N_LIMITS];
-	uint32_t has_limits;
 	uint32_t personality; /* 0 is set, too */
 	uint32_t child_subreaper;
 	uint32_t membarrier; /* bits: commands of membarrier(2) that register */

@@ -42,7 +42,7 @@ void task_restore_limits(struct restorer *r)
 {
 	const struct task_args *args = r->args;
 
-	for (int i = 0; args->has_limits && i < ARGS_N_LIMITS; i++)
+	for (int i = 0; i < ARGS_N_LIMITS; i++)
 		must(r, STEP_RLIMIT, sys(prlimit64, 0, i, &args->limits[i], 0), (uint64_t)i);
 	must(r, STEP_PERSONALITY, sys(personality, args->personality), args->personality);
 }

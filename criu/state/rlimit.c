@@ -13,8 +13,8 @@
 
 #include "cr.h"
 #include "images/core.pb-c.h"
-#include "images/rlimit.pb-c.h"
 #include "kernel/proc.h"
+#include "run.h"
 #include "state/args-builder.h"
 #include "state/message.h"
 #include "task/dump.h"
@@ -54,7 +54,7 @@ static int check_hard_limits(struct cr *cr, const struct task *task,
 	for (int i = 0; !has_cap && i < ARGS_N_LIMITS; i++) {
 		struct rlimit own;
 
-		if (getrlimit(i, &own) < 0 || limits[i].hard <= own.rlim_max)
+		if (plan_own_limit(cr, i, &own) < 0 || limits[i].hard <= own.rlim_max)
 			continue;
 		log_refuse(cr, -EPERM,
 			   "pid %d: hard limit %" PRIu64
@@ -66,13 +66,27 @@ static int check_hard_limits(struct cr *cr, const struct task *task,
 	return 0;
 }
 
+/* Where images have none a task has the limits that the tool was started with. */
+static int take_own_limits(struct cr *cr, const struct task *task, struct rlimit_args *to)
+{
+	for (int i = 0; i < ARGS_N_LIMITS; i++) {
+		struct rlimit own;
+		int err = plan_own_limit(cr, i, &own);
+
+		if (err < 0)
+			return log_err(cr, err, "pid %d: limit of resource %d", task->pid, i);
+		to[i] = (struct rlimit_args){own.rlim_cur, own.rlim_max};
+	}
+	return 0;
+}
+
 static int rlimit_load(struct cr *cr, struct task *task, struct args_builder *args)
 {
 	const TaskRlimitsEntry *entry = task->threads[0].core->tc->rlimits;
 	struct rlimit_args *to = args_task(args)->limits;
 
 	if (!entry)
-		return 0;
+		return take_own_limits(cr, task, to);
 	if (entry->n_rlimits != ARGS_N_LIMITS)
 		return log_refuse(cr, -EBADMSG, "core-%d.img: field rlimits: %zu limits, not 16",
 				  task->pid, entry->n_rlimits);
@@ -86,7 +100,6 @@ static int rlimit_load(struct cr *cr, struct task *task, struct args_builder *ar
 					  task->pid, i, limit->cur, limit->max);
 		to[i] = (struct rlimit_args){limit->cur, limit->max};
 	}
-	args_task(args)->has_limits = 1;
 	return check_hard_limits(cr, task, to);
 }
 
