@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 from lib import host
-from lib.criu import CRIU, LIMIT, Images
+from lib.criu import CRIU, LIMIT, Images, errors
 from lib.program import BUILT, Program
-from lib.victim import Victim, failed, plan_names
+from lib.victim import Victim, plan_names
 
 DUMP = plan_names("dump", "-t", "1", "-D", "/")
 RESTORE = plan_names("restore", "-D", "/")
@@ -64,7 +64,7 @@ def test_restore(step, which, options, dumped):
     pid = dumped.pids[which]
     status, log = struck(dumped, dumped.set, "restore", step, pid, *options)
     assert status == 1, log
-    assert f"pid {pid}: was killed by SIGKILL" in failed(log)[0], log
+    assert f"pid {pid}: was killed by SIGKILL" in errors(log)[0], log
     dumped.assert_undone()
 
 
@@ -75,7 +75,7 @@ def test_dump(step, tmp_path, tidy):
     pid = victim.pids[-1]
     status, log = struck(victim, images, "dump", step, pid, "-t", victim.pid)
     assert status == 1, log
-    assert f"pid {pid}: was killed by somebody else" in failed(log)[0], log
+    assert f"pid {pid}: was killed by somebody else" in errors(log)[0], log
     assert not list(images.folder.iterdir()), "images were left"
     victim.assert_tidy()
     start = victim.board()

@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, TOP, LIMIT, Images, run
+from lib.criu import CRIU, LIMIT, TOP, Images, errors, run
 from lib.plugins import changed, moved, places, refused, without
-from lib.victim import failed
 
 ALL = os.environ.get("CRIU_PLUGIN_ALL") == "1"
 OPENING = {"pause": "resume", "pre_dump": "post_dump"}
@@ -209,7 +208,7 @@ def test_g02_one_owner(mixed):
 
 
 def check_refused(text, *words):
-    causes = failed(text)
+    causes = errors(text)
     assert causes and all(word in causes[0] for word in words), text[-3000:]
 
 
@@ -605,7 +604,7 @@ def test_g08_failing_post_dump_script(family):
     script.chmod(0o755)
     text = family.dump("--action-script", script, keep=(), expect=1)
     log = family.calls()
-    assert "post-dump" in failed(text)[0], failed(text)
+    assert "post-dump" in errors(text)[0], errors(text)
     check_closed(log)
     assert {e.fate.lower()[:4] for e in plugins.select(log, hook="resume.task", event="enter")} == {"fail"}
     check_outcome(log, "resume", plugins.select(log, hook="resume.task")[0].fate, 1)
@@ -642,9 +641,9 @@ def test_g08_every_hook_failed(family, where):
     family.assert_goes_on()
     said = {"error": "fails as it was asked to", "hang": plugins.OVERRUN_SAID, "segv": "crashed by signal 11"}
     if kind in said:
-        assert said[kind] in text and f"plugin recorder: {hook}" in "".join(failed(text)[:1]), text[-3000:]
+        assert said[kind] in text and f"plugin recorder: {hook}" in "".join(errors(text)[:1]), text[-3000:]
     elif not hook.startswith("resume"):
-        assert failed(text), "interrupted"
+        assert errors(text), "interrupted"
 
 
 @pytest.mark.parametrize("kind,said", [("error", "fails as it was asked to"), ("segv", "crashed by signal 11"),

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, LIMIT, TOP, Images
+from lib.criu import CRIU, LIMIT, TOP, Images, errors
 from lib.plugins import moved, places, refused, without
-from lib.victim import failed
 
 ALL = os.environ.get("CRIU_PLUGINS") == "all"
 CRIT = TOP / "build/bin/crit"
@@ -158,7 +157,7 @@ def test_g14_nothing_exists_when_it_is_called(mixed):
 
 def lacks_nothing_of(tree, text, *words):
     """Refused with all the words, and no process was there: no hook ran in one."""
-    causes = failed(text)
+    causes = errors(text)
     assert causes and all(word in causes[0] for word in words), text[-3000:]
     log = tree.calls()
     assert not [e for e in log if e.hook not in ("probe", "exit")], "was begun"
@@ -313,7 +312,7 @@ def test_g16_waiting_that_cannot_end(mixed, how, said):
     text = mixed.restore(expect=1, wait=how)
     assert duration(mixed.calls(hook="restore_file")) < max(1_000_000, 10 * ordinary)
     assert "is not done after" not in text, "nobody waits for a deadline"
-    cause = failed(text)[0]
+    cause = errors(text)[0]
     assert all(f"task {pid} waits for" in cause for pid in mixed.pids) and said in cause, cause
     check_ended_once(mixed.calls())
 
@@ -365,7 +364,7 @@ def test_g17_barrier_of_a_dead_one(mixed):
 
 def test_g17_barrier_of_a_failed_one(mixed):
     text = mixed.restore(expect=1, barrier="yes", fail="task_stage.mappings:1:error")
-    assert "plugin recorder: task_stage" in failed(text)[0] and f"pid {mixed.pids[1]}" in failed(text)[0]
+    assert "plugin recorder: task_stage" in errors(text)[0] and f"pid {mixed.pids[1]}" in errors(text)[0]
     # Who has not got that far never comes to it.
     left = [e.result for e in mixed.calls(hook="task_stage.mappings", event="leave") if e.index != 1]
     assert set(left) <= {-125}
@@ -407,7 +406,7 @@ def test_g18_answer_counts(mixed):
 
 def test_g18_error_counts(mixed):
     text = mixed.restore(expect=1, fail="update_mapping:b1:silent")
-    cause = failed(text)[0]
+    cause = errors(text)[0]
     assert "plugin recorder: update_mapping" in cause and f"pid {mixed.pids[1]}" in cause and "b1" in cause
     check_ended_once(mixed.calls())
 
@@ -449,7 +448,7 @@ def test_g19_before_anything_runs(mixed):
 def test_g19_failing_resume(mixed, kind):
     """Exit status 1, the tree is gone, the cause is named."""
     text = mixed.restore(expect=1, fail=f"resume_late:1:{kind}")
-    cause = failed(text)[0]
+    cause = errors(text)[0]
     assert "plugin recorder: resume_late" in cause and f"pid {mixed.pids[1]}" in cause
     check_ended_once(mixed.calls())
 
@@ -482,7 +481,7 @@ def test_g20_end(two):
 
 def test_g20_a_beginning_that_succeeds_too_late(mixed):
     text = mixed.restore("--plugin-timeout", plugins.OVERRUN, expect=1, fail="restore_begin:late")
-    assert f"plugin recorder: restore_begin: {plugins.OVERRUN_SAID}" in failed(text)[0]
+    assert f"plugin recorder: restore_begin: {plugins.OVERRUN_SAID}" in errors(text)[0]
     check_ended_once(mixed.calls())
 
 def test_g20_a_failing_end_is_no_secret(mixed):
@@ -539,7 +538,7 @@ def test_every_hook_fails(mixed, hook, task, kind):
         return
     if status == 1:
         check_ended_once(log, names=() if hook == "restore_begin" else ("recorder",))
-        cause = failed(text)[0]
+        cause = errors(text)[0]
         assert "plugin recorder: " + hook.split(".")[0] in cause, cause
         assert task == "" or f"pid {mixed.pids[task]}" in cause, cause
 
@@ -556,7 +555,7 @@ def copy(mixed, folder):
 
 def refused_image(tree, images, *words):
     text = tree.restore(expect=1, images=images)
-    causes = failed(text)
+    causes = errors(text)
     assert causes and all(word in causes[0] for word in words), causes or text[-2000:]
     assert not [e for e in tree.calls() if e.hook not in ("probe", "exit")], "something was begun"
 
@@ -618,7 +617,7 @@ def test_image_flipped(mixed, copy):
             for pid in host.tree(mixed.victim.pid):
                 os.kill(pid, signal.SIGKILL)
         else:
-            assert failed(done), f"byte {at}"
+            assert errors(done), f"byte {at}"
         mixed.assert_nothing()
 
 # ---- who needs what ----

@@ -14,8 +14,7 @@ import subprocess
 import pytest
 
 from lib import host, plugins
-from lib.criu import CRIU, LIMIT, TOP, Images
-from lib.victim import failed
+from lib.criu import CRIU, LIMIT, TOP, Images, errors
 
 CRIT = TOP / "build/bin/crit"
 FUSE = "/dev/fuse"
@@ -185,7 +184,7 @@ def test_mappings(start, block, name, shift):
 def test_mapping_that_nobody_takes(start, block):
     run = start("v02", words=("map", block), device_path=None, CRIU_V02_MATCH=block)
     text = run.dump(expect=1, env={"CRIU_V02_FAIL": "HANDLE_DEVICE_VMA=-95"})
-    assert block in failed(text)[0] and "mapping" in failed(text)[0], failed(text)
+    assert block in errors(text)[0] and "mapping" in errors(text)[0], errors(text)
     run.verify()
 
 
@@ -193,7 +192,7 @@ def test_defect_2a_10_failing_update(start, block):
     run = start("v02", words=("map", block), device_path=None, CRIU_V02_MATCH=block)
     run.dump()
     text = run.restore(expect=1, env={"CRIU_V02_FAIL": "UPDATE_VMA_MAP=-5"})
-    assert "plugin v02: UPDATE_VMA_MAP" in failed(text)[0] and block in text
+    assert "plugin v02: UPDATE_VMA_MAP" in errors(text)[0] and block in text
 
 
 # ---- what the host offers ----
@@ -250,7 +249,7 @@ def test_missing_plugin_is_named(start):
     run.dump()
     run.plugins.use()
     text = run.restore(expect=1)
-    assert "v02" in failed(text)[0] and "the images need it" in failed(text)[0]
+    assert "v02" in errors(text)[0] and "the images need it" in errors(text)[0]
     run.plugins.use("v02")
     run.restore()
     run.verify()
@@ -262,7 +261,7 @@ def test_defect_2a_01_later_failure_counts(start):
     run = start("v02")
     text = run.dump(expect=1, env={"CRIU_FAIL_STEP": "inventory"})
     assert len(run.calls(hook="DUMP_DEVICES_LATE")) == 1
-    assert failed(text)
+    assert errors(text)
     assert run.calls(plugin="v02")[-1].hook == "exit" and run.calls(plugin="v02")[-1].ret != 0
     run.verify()
 
@@ -307,7 +306,7 @@ def test_defect_2a_05_retry_ends(start):
     run = start("v02", words=())
     run.dump()
     text = run.restore(expect=1, env={"CRIU_V02_RETRY": "1000"})
-    assert f"task {run.pids[0]} waits for another try of file" in failed(text)[0]
+    assert f"task {run.pids[0]} waits for another try of file" in errors(text)[0]
     run.restore(env={"CRIU_V02_RETRY": "1"})
     assert [e["try"] for e in run.calls(hook="RESTORE_EXT_FILE")] == [0, 1]
     run.verify()
@@ -341,7 +340,7 @@ def test_defect_2a_09_failing_resume(start):
     run = start("v02")
     run.dump()
     text = run.restore(expect=1, env={"CRIU_V02_FAIL": "RESUME_DEVICES_LATE=-5"})
-    assert "plugin v02: RESUME_DEVICES_LATE" in failed(text)[0] and str(run.pids[0]) in failed(text)[0]
+    assert "plugin v02: RESUME_DEVICES_LATE" in errors(text)[0] and str(run.pids[0]) in errors(text)[0]
     assert [e.ret != 0 for e in run.calls(hook="exit")] == [True]
 
 
@@ -354,7 +353,7 @@ def test_defect_2a_10_failing_mapping(mapped):
     mapped.dump()
     for node in ("a0", "b1"):
         text = mapped.restore(expect=1, fail=f"update_mapping:{node}:silent")
-        assert "update_mapping" in failed(text)[0] and node in failed(text)[0]
+        assert "update_mapping" in errors(text)[0] and node in errors(text)[0]
 
 
 def test_defect_2a_11_pause_before_anything_is_frozen(mapped, device):
@@ -371,7 +370,7 @@ def test_defect_2a_11_pause_before_anything_is_frozen(mapped, device):
 
 def test_defect_2a_12_hanging_call(mapped, device):
     text = mapped.dump("--plugin-timeout", plugins.OVERRUN, expect=1, fail="pre_dump.task:1:hang")
-    assert "pre_dump.task" in failed(text)[0].replace("pre_dump:", "pre_dump.task:") and str(mapped.pids[1]) in failed(text)[0]
+    assert "pre_dump.task" in errors(text)[0].replace("pre_dump:", "pre_dump.task:") and str(mapped.pids[1]) in errors(text)[0]
     mapped.verify()
     device.assert_good()
 
@@ -461,7 +460,7 @@ def test_defect_2a_23_options_at_their_offsets(start):
 @pytest.mark.parametrize("hook", ["pause.task:1", "pre_dump.task:1", "dump_file:1", "post_dump.task:1"])
 def test_defect_2a_26_crash_of_a_plugin(mapped, device, hook):
     text = mapped.dump(expect=1, fail=f"{hook}:segv")
-    assert "crashed by signal 11" in failed(text)[0] and hook.split(":")[0] in failed(text)[0]
+    assert "crashed by signal 11" in errors(text)[0] and hook.split(":")[0] in errors(text)[0]
     mapped.verify()
     device.assert_good()
 
@@ -473,7 +472,7 @@ def test_defect_2a_26_v02_alone(start, hook, late, how, said):
     """Calls of this interface are guarded also where no plugin of the contract is loaded."""
     run = start("v02")
     text = run.dump("--plugin-timeout", plugins.OVERRUN, expect=1, env={"CRIU_V02_FAIL": f"{hook}={how}"})
-    assert f"plugin v02: {hook}" in failed(text)[0] and said in failed(text)[0], failed(text)
+    assert f"plugin v02: {hook}" in errors(text)[0] and said in errors(text)[0], errors(text)
     assert len(run.calls(hook="exit")) == (hook != "init")
     run.verify()
 
@@ -483,14 +482,14 @@ def test_defect_2a_26_v02_alone_on_restore(start, hook):
     run = start("v02")
     run.dump()
     text = run.restore(expect=1, env={"CRIU_V02_FAIL": f"{hook}=segv"})
-    assert f"plugin v02: {hook}" in failed(text)[0] and "crashed by signal 11" in failed(text)[0]
+    assert f"plugin v02: {hook}" in errors(text)[0] and "crashed by signal 11" in errors(text)[0]
 
 
 def test_defect_2a_25_threads_that_stay(start):
     """A plugin whose thread runs to the end hides neither success nor what went wrong."""
     run = start("v02", CRIU_V02_THREAD="1")
     text = run.dump(expect=1, env={"CRIU_V02_FAIL": "CHECKPOINT_DEVICES=-5"})
-    assert "CHECKPOINT_DEVICES" in failed(text)[0]
+    assert "CHECKPOINT_DEVICES" in errors(text)[0]
     run.dump()
     run.restore()
     run.verify()
