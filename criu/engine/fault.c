@@ -111,8 +111,9 @@ static int fault_find(struct cr *cr, const char *name, enum fault_mode fail, enu
 		if (fault->mode == die) {
 			kill(cr->run->owner, SIGKILL);
 			/* A task that is restored does not get any further. */
-			while (!is_outliving)
-				pause();
+			if (!is_outliving)
+				for (;;)
+					pause();
 		}
 		if (fault->mode == FAULT_SIGNAL && fail == FAULT_BEFORE)
 			kill(cr->run->owner, SIGTERM);
