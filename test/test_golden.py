@@ -12,7 +12,7 @@ import pytest
 
 from lib.criu import CRIU, TOP
 from lib import host, written
-from lib.golden import Comparison
+from lib.golden import VDSO, Comparison, decode
 
 GOLDEN = Path(os.environ.get("CRIU_GOLDEN", TOP.parent / "shared/golden"))
 DEBIAN = Path("/usr/bin/crit")
@@ -92,8 +92,7 @@ def test_once(case, golden, folder, tidy):
     check(golden, folder, case)
 
 
-@pytest.mark.parametrize("case", ROUND)
-def test_fields(case, golden, folder, tidy):
+def compare(golden, folder, case):
     for tries in range(10):
         ours = folder / f"again-{tries}"
         ours.mkdir()
@@ -104,6 +103,34 @@ def test_fields(case, golden, folder, tidy):
             break
     comparison.all()
     assert not comparison.different, f"{len(comparison.different)} fields differ:\n" + "\n".join(comparison.different)
+    return comparison
+
+
+@pytest.mark.parametrize("case", ROUND)
+def test_fields(case, golden, folder, tidy):
+    compare(golden, folder, case)
+
+
+@pytest.mark.parametrize("case", ["counter", "threads"])
+def test_vdso_of_another_kernel(case, golden, folder, tidy):
+    """The saved vDSO is no build of this kernel's, and other code: it stays where it was and leads to a new one."""
+    other = folder / "golden"
+    shutil.copytree(golden, other, symlinks=True)
+    images, pid, _ = meta(other, case)
+    pages = images / "pages-1.img"
+    data = bytearray(pages.read_bytes())
+    start = data.rindex(b"\x7fELF")
+    build_id = data.index(b"\3\0\0\0GNU\0", start)
+    assert b"linux-vdso" in data[start:start + 4096] and build_id < start + 4096
+    data[build_id + 8] ^= 1
+    # Behind all that the program headers name.
+    data[start + 8191] ^= 1
+    pages.write_bytes(data)
+    comparison = compare(other, folder, case)
+    old, new = ([(vma["start"], vma["end"]) for vma in decode(where / f"mm-{pid}.img")[0]["vmas"] if vma["status"] & VDSO]
+                for where in (comparison.theirs, comparison.ours))
+    assert len(old) == len(new) == 1 and old != new
+    check(other, folder, case, "-r")
 
 
 @pytest.mark.parametrize("case", ROUND)

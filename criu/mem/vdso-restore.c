@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Restore: the vDSO of a task. If what was saved is of the build of this kernel, then ours is moved
- * to where the task had it, code and data together; that can only be done by the blob, since our C
- * library calls it. Else the task gets its saved code as plain memory, redirected (vdso.c) to ours,
- * which is put nearby, and zeros in place of the old data: code that was interrupted in there sees
- * no clock mode in it and makes the system call. vvar contents are never saved.
+ * Restore: the vDSO of a task. If what was saved is the same code as that of this kernel, then ours
+ * is moved to where the task had it, code and data together; that can only be done by the blob,
+ * since our C library calls it. Else the task gets its saved code as plain memory, redirected
+ * (vdso.c) to ours, which is put nearby, and zeros in place of the old data: code that was
+ * interrupted in there sees no clock mode in it and makes the system call. vvar contents are never
+ * saved.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -58,7 +59,7 @@ static bool is_own(const struct mm_restore *saved, const struct vdso_own *own)
 	if (!vvar || vvar->end != vdso->start || vvar->end - vvar->start != own->data_size ||
 	    vdso->end - vdso->start != size)
 		return false;
-	return memcmp(vdso->copy, image, size) == 0 || vdso_is_same_build(vdso->copy, image, size);
+	return vdso_is_same(vdso->copy, image, size);
 }
 
 static int redirect(struct cr *cr, struct task *task, struct vdso_own *own)

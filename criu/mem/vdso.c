@@ -165,25 +165,33 @@ static int add_symbol(const struct image *image, const struct dynamic *dynamic,
 	return 0;
 }
 
+static int open_image(const void *data, size_t size, struct image *ret, struct dynamic *dynamic)
+{
+	const Elf64_Phdr *load, *header;
+	const Elf64_Ehdr *ehdr;
+
+	*ret = (struct image){data, size, 0};
+	ehdr = check_elf(ret);
+	if (!ehdr)
+		return -EBADMSG;
+	load = find_header(ret, ehdr, PT_LOAD);
+	header = find_header(ret, ehdr, PT_DYNAMIC);
+	if (!load || !header)
+		return -EBADMSG;
+	ret->base = load->p_vaddr - load->p_offset;
+	return read_dynamic(ret, header, dynamic);
+}
+
 int vdso_parse(const void *data, size_t size, struct vdso_symbols *ret)
 {
-	struct image image = {data, size, 0};
-	const Elf64_Ehdr *ehdr = check_elf(&image);
-	const Elf64_Phdr *load, *dynamic_header;
 	const Elf64_Sym *symbols;
 	struct dynamic dynamic;
+	struct image image;
 	uint32_t n;
 	int err;
 
-	ret->n = 0;
-	if (!ehdr)
-		return -EBADMSG;
-	load = find_header(&image, ehdr, PT_LOAD);
-	dynamic_header = find_header(&image, ehdr, PT_DYNAMIC);
-	if (!load || !dynamic_header)
-		return -EBADMSG;
-	image.base = load->p_vaddr - load->p_offset;
-	err = read_dynamic(&image, dynamic_header, &dynamic);
+	*ret = (struct vdso_symbols){0};
+	err = open_image(data, size, &image, &dynamic);
 	if (!err)
 		err = count_symbols(&image, &dynamic, &n);
 	if (err)
@@ -238,13 +246,61 @@ static const uint8_t *build_id(const void *data, size_t size, uint32_t *ret_size
 	return notes ? find_build_id(notes, phdr->p_filesz, ret_size) : NULL;
 }
 
-bool vdso_is_same_build(const void *a, const void *b, size_t size)
+static bool is_same_build(const void *a, const void *b, size_t size)
 {
 	uint32_t size_a, size_b;
 	const uint8_t *id_a = build_id(a, size, &size_a);
 	const uint8_t *id_b = build_id(b, size, &size_b);
 
 	return id_a && id_b && size_a && size_a == size_b && memcmp(id_a, id_b, size_a) == 0;
+}
+
+struct range {
+	uint64_t start, end; /* offsets in the image */
+};
+
+/* What a kernel that is built once more may say differently, and nothing executes: notes and
+ * strings. */
+static int find_labels(const void *data, size_t size, struct range ret[2])
+{
+	struct dynamic dynamic;
+	const Elf64_Phdr *notes;
+	struct image image;
+	int err;
+
+	err = open_image(data, size, &image, &dynamic);
+	if (err)
+		return err;
+	notes = find_header(&image, data, PT_NOTE);
+	if (!notes || !at(&image, notes->p_vaddr, notes->p_filesz, 1) ||
+	    !at(&image, dynamic.strtab, dynamic.strsz, 1))
+		return -EBADMSG;
+	ret[0].start = notes->p_vaddr - image.base;
+	ret[0].end = ret[0].start + notes->p_filesz;
+	ret[1].start = dynamic.strtab - image.base;
+	ret[1].end = ret[1].start + dynamic.strsz;
+	return 0;
+}
+
+static bool is_same_code(const uint8_t *a, const uint8_t *b, size_t size)
+{
+	struct vdso_symbols symbols_a, symbols_b;
+	struct range labels[2], others[2];
+
+	if (find_labels(a, size, labels) || find_labels(b, size, others) ||
+	    memcmp(labels, others, sizeof(labels)) != 0)
+		return false;
+	for (size_t i = 0; i < size; i++)
+		if (a[i] != b[i] && !(i >= labels[0].start && i < labels[0].end) &&
+		    !(i >= labels[1].start && i < labels[1].end))
+			return false;
+	return !vdso_parse(a, size, &symbols_a) && !vdso_parse(b, size, &symbols_b) &&
+	       memcmp(&symbols_a, &symbols_b, sizeof(symbols_a)) == 0;
+}
+
+bool vdso_is_same(const void *a, const void *b, size_t size)
+{
+	return memcmp(a, b, size) == 0 || is_same_build(a, b, size) || is_same_code(a, b, size);
 }
 
 /* Names come with and without "__vdso_". */

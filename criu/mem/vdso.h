@@ -28,9 +28,12 @@ int vdso_parse(const void *image, size_t size, struct vdso_symbols *ret);
 /* NULL if there is none of that name. */
 const struct vdso_symbol *vdso_find(const struct vdso_symbols *symbols, const char *name);
 
-/* Do both images have the same build-id? (They may differ in what the kernel patched for the CPU.)
+/*
+ * Do tasks find in b, with the data of its kernel, all that they had in a? So it is for two of one
+ * build (by build-id: they may differ in what the kernel patched for the CPU), and for two builds
+ * whose code and functions are the same.
  */
-bool vdso_is_same_build(const void *a, const void *b, size_t size);
+bool vdso_is_same(const void *a, const void *b, size_t size);
 
 /*
  * Replaces the functions of image (size bytes, to run at address saved_at) by jumps to those of the

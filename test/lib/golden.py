@@ -252,8 +252,10 @@ class Comparison:
         kind = re.sub(r"-[0-9a-f]+$", "", name.removesuffix(".img"))
         a, b = decode(self.theirs / name), decode(path)
         if kind == "mm":
-            # Where another kernel wrote the image, a restored task has a new vDSO at another place beside golden's, which leads there.
-            a, b = ([{**e, "vmas": [v for v in e["vmas"] if not v["status"] & KERNEL_AREA]} for e in entries] for entries in (a, b))
+            # Where another kernel wrote the image, a restored task has a new vDSO at another place, and golden's as plain memory.
+            old = [(v["start"], v["end"]) for v in a[0]["vmas"] if v["status"] & KERNEL_AREA]
+            a, b = ([{**e, "vmas": [v for v in e["vmas"] if not v["status"] & KERNEL_AREA and (v["start"], v["end"]) not in old]}
+                     for e in entries] for entries in (a, b))
         self.entries(a, b, name, kind)
 
     def files(self):
@@ -290,24 +292,30 @@ class Comparison:
         return pages
 
     def task_memory(self, name):
-        """The same pages with the same bytes. May differ: the vDSO's code; what the kernel writes into a registered rseq; a thread's few
+        """The same pages with the same bytes. May differ: the vDSO's code, and there may be a new one; what the kernel writes into a registered rseq; a thread's few
         words above its stack pointer, its thread-local variables and the library's description of it, as threads poll. Ours may have one
         page of zeros more: that of the main stack just below the lowest, which a dump has used."""
         pid = name.removeprefix("pagemap-").removesuffix(".img")
         a, b = self.pages(self.theirs, name), self.pages(self.ours, name)
-        areas = decode(self.theirs / f"mm-{pid}.img")[0]["vmas"]
+        areas, ours = (decode(folder / f"mm-{pid}.img")[0]["vmas"] for folder in (self.theirs, self.ours))
+        new = [range(vma["start"], vma["end"]) for vma in ours if vma["status"] & VDSO]
         lively = self.lively(pid)
         for at in sorted({*a, *b}):
             area = next((vma for vma in areas if vma["start"] <= at < vma["end"]), None)
             where = f"{name} page {at:#x}"
-            if at not in b or area is None:
+            if at not in b:
                 self.say(where, "ours has none")
+            elif area is None:
+                if not any(at in part for part in new):
+                    self.say(where, "golden has no such area")
             elif at not in a:
                 if not (area["flags"] & GROWSDOWN and at + PAGE in a and b[at][0] == a[at + PAGE][0] and not any(b[at][1])):
                     self.say(where, "golden has none")
+            elif area["status"] & VDSO:
+                continue
             elif a[at][0] != b[at][0]:
                 self.say(where, f"golden has flags {a[at][0]}, ours {b[at][0]}")
-            elif not area["status"] & VDSO:
+            else:
                 wrong = [i for i in range(PAGE) if a[at][1][i] != b[at][1][i] and not any(at + i in part for part in lively)]
                 if wrong:
                     self.say(where, f"{len(wrong)} bytes differ, the first at {wrong[0]:#x}")

@@ -58,29 +58,46 @@ static void test_damaged_images_are_read_within_their_bounds(void **state)
 		for (int j = 0; j < 3; j++)
 			copy[rand() % 2048] = (uint8_t)rand();
 		vdso_parse(copy, SIZE, &symbols);
-		vdso_is_same_build(copy, own_vdso(), SIZE);
+		vdso_is_same(copy, own_vdso(), SIZE);
 	}
 	free(copy);
 }
 
-static void test_same_build(void **state)
+static uint8_t *find_build_id(uint8_t *copy)
 {
-	uint8_t *copy = malloc(SIZE);
-	uint32_t note = NT_GNU_BUILD_ID;
-	uint8_t *at;
+	static const uint8_t head[] = {NT_GNU_BUILD_ID, 0, 0, 0, 'G', 'N', 'U', 0};
+	uint8_t *note = memmem(copy, SIZE, head, sizeof(head));
 
+	assert_non_null(note);
+	return note + sizeof(head);
+}
+
+static void test_same(void **state)
+{
+	uint8_t *copy = malloc(SIZE), *name;
+	struct vdso_symbols symbols;
+	uint64_t code;
+
+	assert_int_equal(vdso_parse(own_vdso(), SIZE, &symbols), 0);
+	code = vdso_find(&symbols, "__vdso_clock_gettime")->offset;
 	memcpy(copy, own_vdso(), SIZE);
-	/* Names of sections and patched code do not matter. */
-	copy[SIZE - 1] ^= 1;
-	assert_true(vdso_is_same_build(copy, own_vdso(), SIZE));
-	at = memmem(copy, SIZE, &note, 4);
-	while (at && memcmp(at + 4, "GNU", 4) != 0)
-		at = memmem(at + 1, SIZE - (at + 1 - copy), &note, 4);
-	assert_non_null(at);
-	at[9] ^= 1;
-	assert_false(vdso_is_same_build(copy, own_vdso(), SIZE));
+	assert_true(vdso_is_same(copy, own_vdso(), SIZE));
+	/* The same build, patched for another CPU. */
+	copy[code] ^= 1;
+	assert_true(vdso_is_same(copy, own_vdso(), SIZE));
+	/* Another build with other code. */
+	*find_build_id(copy) ^= 1;
+	assert_false(vdso_is_same(copy, own_vdso(), SIZE));
+	/* Another build of the same code. */
+	copy[code] ^= 1;
+	assert_true(vdso_is_same(copy, own_vdso(), SIZE));
+	/* The function that is there is another one. */
+	name = memmem(copy, SIZE, "__vdso_time", sizeof("__vdso_time"));
+	assert_non_null(name);
+	name[7] = 'l';
+	assert_false(vdso_is_same(copy, own_vdso(), SIZE));
 	memset(copy, 0, SIZE);
-	assert_false(vdso_is_same_build(copy, own_vdso(), SIZE));
+	assert_false(vdso_is_same(copy, own_vdso(), SIZE));
 	free(copy);
 }
 
@@ -147,7 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symbols),
 		cmocka_unit_test(test_damaged_images_are_read_within_their_bounds),
-		cmocka_unit_test(test_same_build),
+		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_redirected_to_the_present_one),
 		cmocka_unit_test(test_redirected_to_system_calls),
 		cmocka_unit_test(test_a_function_too_short_is_refused),
