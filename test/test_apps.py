@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Real programs, dumped and restored several times while they work: the output is that of an undisturbed run.
 
-CRIU_APPS_CYCLES says how often each is dumped and restored (3), CRIU_APPS_SCALE makes the work larger (1; 10 is xz of 300 MB)."""
+CRIU_APPS_CYCLES says how often each is dumped and restored (3), CRIU_APPS_SCALE makes the work larger (1; 10 is xz of 300 MB). On a
+machine where it comes to its end before that, it is made larger still."""
 
 import hashlib
 import os
@@ -17,6 +18,7 @@ CYCLES = int(os.environ.get("CRIU_APPS_CYCLES", "3"))
 SCALE = float(os.environ.get("CRIU_APPS_SCALE", "1"))
 # Processor time, in ticks, that the tree gets between two dumps: it is then somewhere else in its work.
 TICKS = 10
+LARGEST = 64
 
 PYTHON_WORK = """
 import hashlib, subprocess, sys, threading
@@ -84,7 +86,7 @@ print(db.execute("pragma integrity_check").fetchone(), db.execute("select count(
 
 
 def rounds(n):
-    return str(max(10, int(n * SCALE)) // 10 * 10)
+    return str(max(10, int(n)) // 10 * 10)
 
 
 def noise(path, megabytes):
@@ -104,31 +106,33 @@ def lines(path, megabytes):
             f.write(f"{value:09d}\n")
 
 
-def xz(folder):
-    noise(folder / "input", 30 * SCALE)
+def xz(folder, scale):
+    noise(folder / "input", 30 * scale)
     return ["xz", "-T2", "-1", "-k", "-c", "--block-size=4MiB", "input"]
 
 
-def sort(folder):
-    lines(folder / "input", 100 * SCALE)
+def sort(folder, scale):
+    lines(folder / "input", 100 * scale)
     (folder / "tmp").mkdir()
     return ["sort", "-S", "16M", "-T", "tmp", "--parallel=2", "input"]
 
 
 def script(interpreter, name, text, n):
-    def prepare(folder):
-        (folder / name).write_text(text.replace("ROUNDS", rounds(n)))
+    def prepare(folder, scale):
+        (folder / name).write_text(text.replace("ROUNDS", rounds(n * scale)))
         return [*interpreter, name]
     return prepare
 
 
-def make(folder):
+def make(folder, scale):
     shutil.copytree(TOP, folder / "tree", ignore=shutil.ignore_patterns("build", ".git"))
-    return ["sh", "-c", "make -C tree -j2 build/lib/libcompel.a >log 2>&1; echo $?; nm tree/build/lib/libcompel.a | grep -c ' T '"]
+    times = max(1, int(scale / SCALE))
+    return ["sh", "-c", f"for n in $(seq {times}); do rm -rf tree/build; make -C tree -j2 build/lib/libcompel.a >log 2>&1; echo $?; done; "
+                        "nm tree/build/lib/libcompel.a | grep -c ' T '"]
 
 
-def pipeline(folder):
-    lines(folder / "input", 60 * SCALE)
+def pipeline(folder, scale):
+    lines(folder / "input", 60 * scale)
     return ["sh", "-c", "cat input | tr 0-4 5-9 | grep -v 77 | sed s/5/five/ | sha256sum"]
 
 
@@ -148,10 +152,10 @@ APPS = {
 class App:
     """One run in a folder of its own; the output file is what counts."""
 
-    def __init__(self, prepare, folder):
+    def __init__(self, name, folder, scale):
         self.folder = folder
         folder.mkdir()
-        command = prepare(folder)
+        command = APPS[name][0](folder, scale)
         with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=folder,
                                             start_new_session=True)
@@ -188,18 +192,25 @@ class App:
         return (self.folder / "out").read_bytes()
 
 
+class Undisturbed:
+    """Outputs by application and size, computed once; and the size that an application has come to."""
+
+    def __init__(self, folder_of):
+        self.folder_of = folder_of
+        self.known = {}
+        self.scales = {}
+
+    def output(self, name, scale):
+        if (name, scale) not in self.known:
+            folder = self.folder_of(name) / "work"
+            self.known[name, scale] = App(name, folder, scale).result()
+            shutil.rmtree(folder)
+        return self.known[name, scale]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Outputs by application, computed once."""
-    known = {}
-
-    def get(name):
-        if name not in known:
-            folder = tmp_path_factory.mktemp(name) / "work"
-            known[name] = App(APPS[name][0], folder).result()
-            shutil.rmtree(folder)
-        return known[name]
-    return get
+    return Undisturbed(tmp_path_factory.mktemp)
 
 
 def need(name):
@@ -208,52 +219,54 @@ def need(name):
         pytest.skip(f"{program} is not installed")
 
 
+def cycles(name, folder, undisturbed, cycle):
+    """Calls cycle(app, images), which dumps, as often as is asked for. Where the work comes to its end before that, the same with more."""
+    need(name)
+    scale = undisturbed.scales.setdefault(name, SCALE)
+    while scale <= SCALE * LARGEST:
+        expected = undisturbed.output(name, scale)
+        app = App(name, folder / f"work-{scale:g}", scale)
+        done = 0
+        while done < CYCLES and app.work_on():
+            images = Images(folder / f"images-{scale:g}-{done}")
+            try:
+                cycle(app, images)
+            except CriuFailed:
+                # It may have come to its end between the look and the dump.
+                if app.ended():
+                    break
+                raise
+            shutil.rmtree(images.folder)
+            done += 1
+        assert app.result() == expected
+        print(f"{name}: size {scale:g}, dumped {done} times")
+        if done == CYCLES:
+            return
+        shutil.rmtree(app.folder)
+        scale *= 2
+        undisturbed.scales[name] = scale
+    pytest.fail(f"{name}: the work was over before {CYCLES} dumps, however much it was")
+
+
 @pytest.mark.parametrize("name", APPS)
 def test_kill_and_restore(name, folder, tidy, undisturbed):
-    need(name)
-    expected = undisturbed(name)
-    app = App(APPS[name][0], folder / "work")
-    done = 0
-    while done < CYCLES and app.work_on():
-        images = Images(folder / f"images{done}")
-        try:
-            images.dump(app.pid, "--file-locks", "--link-remap", "--ghost-limit", "1G")
-        except CriuFailed:
-            # It may have come to its end between the look and the dump.
-            if done and app.ended():
-                break
-            raise
+    def cycle(app, images):
+        images.dump(app.pid, "--file-locks", "--link-remap", "--ghost-limit", "1G")
         host.wait_until(app.ended, "end of the dumped tree")
         host.wait_until(lambda: (host.reap(), not host.children(os.getpid()))[1], "end of all that was dumped")
         app.status = None
         images.restore("--file-locks")
-        shutil.rmtree(images.folder)
-        done += 1
-    assert done, "the work was over before the first dump"
-    assert app.result() == expected
-    print(f"{name}: dumped and restored {done} times")
+
+    cycles(name, folder, undisturbed, cycle)
 
 
 @pytest.mark.parametrize("name", APPS)
 def test_leave_running(name, folder, tidy, undisturbed):
-    need(name)
-    expected = undisturbed(name)
-    app = App(APPS[name][0], folder / "work")
-    done = 0
-    while done < CYCLES and app.work_on():
-        images = Images(folder / f"images{done}")
-        try:
-            images.dump(app.pid, "--leave-running", "--file-locks", "--link-remap", "--ghost-limit", "1G")
-        except CriuFailed:
-            if done and app.ended():
-                break
-            raise
-        shutil.rmtree(images.folder)
+    def cycle(app, images):
+        images.dump(app.pid, "--leave-running", "--file-locks", "--link-remap", "--ghost-limit", "1G")
         # What --link-remap leaves for a restore is not wanted here.
-        for left in host.files_below(folder / "work"):
+        for left in host.files_below(app.folder):
             if left.name.startswith("link_remap."):
                 left.unlink()
-        done += 1
-    assert done, "the work was over before the first dump"
-    assert app.result() == expected
-    print(f"{name}: dumped {done} times")
+
+    cycles(name, folder, undisturbed, cycle)
