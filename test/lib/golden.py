@@ -77,6 +77,14 @@ def is_of_other_cpu(field):
     return flag if field.golden is None else field.ours is None and not flag
 
 
+def is_initial(field):
+    """A CPU may count registers as in use that hold what they begin with."""
+    (_, fpregs), (_, xsave) = field.above[-2:]
+    values = {1: fpregs["st_space"], 2: fpregs["xmm_space"], 4: xsave.get("ymmh_space", [])}
+    differing = field.golden ^ field.ours
+    return not differing & ~sum(values) and not any(any(values[bit]) for bit in values if differing & bit)
+
+
 def is_forked(field):
     """The restored task was forked by criu, which has used its privileges for it, and executed nothing."""
     return field.ours & ~PF_SUPERPRIV == (field.golden | PF_FORKNOEXEC) & ~PF_SUPERPRIV
@@ -154,6 +162,7 @@ EXCEPTIONS = [
     (r"core\.thread_info\.gpregs\.(ax|ip)", is_called_again),
     (r"core\.thread_info\.gpregs\.orig_ax", is_of_stopped_task),
     (rf"core\.thread_info\.fpregs\.xsave\.({'|'.join(COMPONENTS)})", is_of_other_cpu),
+    (r"core\.thread_info\.fpregs\.xsave\.xstate_bv", is_initial),
     (r"core\.tc\.flags", is_forked),
     (r"core\.tc\.personality", is_hexadecimal),
     (r"core\.tc\.loginuid", is_without_audit),
