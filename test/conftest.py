@@ -45,6 +45,22 @@ def folder(request):
         shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def huge_pages(request):
+    """As many as a program says that it needs are set aside while its test runs, where the machine has that much memory in one piece."""
+    source = getattr(getattr(request.node, "callspec", None), "params", {}).get("source")
+    wanted = int(program.settings(source).get("huge-pages", ["0"])[0]) if isinstance(source, Path) else 0
+    file = Path("/proc/sys/vm/nr_hugepages")
+    if not wanted or not os.access(file, os.W_OK):
+        yield
+        return
+    before = int(file.read_text())
+    file.write_text(str(before + wanted))
+    got = int(file.read_text()) - before
+    yield
+    file.write_text(str(max(0, int(file.read_text()) - got)))
+
+
 @pytest.fixture
 def tidy(request):
     """Fails a test that leaves processes, descriptors or mounts behind; cleans up after one that has failed already."""

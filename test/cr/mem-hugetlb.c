@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Huge pages of hugetlbfs: private, shared with a child, and a memfd. Skipped where none are set
- * aside (vm.nr_hugepages). */
+/* Huge pages of hugetlbfs: private, shared with a child, and a memfd. Skipped where none are to be
+ * had. */
+/* criu-huge-pages: 16 */
 /* criu-skip-compare: maps */
 #include "crtest.h"
 

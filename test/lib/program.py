@@ -14,7 +14,7 @@ COUNTER = BUILT / "counter-plain"
 SOURCES = TOP / "test/cr"
 
 # Words that may follow "criu-" in the comment at the top of a program.
-WORDS = ("options", "dump-options", "restore-options", "needs", "fails", "variants", "skip-compare")
+WORDS = ("options", "dump-options", "restore-options", "needs", "fails", "variants", "skip-compare", "huge-pages")
 
 
 def settings(source):
